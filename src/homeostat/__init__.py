@@ -1,0 +1,97 @@
+"""Homeostat keeps machine-learning models accurate while the world changes.
+
+    import homeostat as hs
+
+Every name below is loaded when it is first used, so that the import itself stays light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from homeostat.evaluation.gates import at_least, at_most, beats_champion, no_slice_worse
+    from homeostat.features.types import (
+        Source,
+        View,
+        column,
+        count,
+        maximum,
+        mean,
+        minimum,
+        on_demand,
+        total,
+    )
+    from homeostat.ground.errors import HomeostatError
+    from homeostat.loop.triggers import drifted, older_than, when, worse
+    from homeostat.loop.types import Label, model
+    from homeostat.monitoring.types import accuracy, data_drift, errors, latency, skew
+    from homeostat.rollout.types import canary, shadow
+    from homeostat.sdk.connect import connect, run
+
+_HOMES = {
+    "homeostat.evaluation.gates": ("at_least", "at_most", "beats_champion", "no_slice_worse"),
+    "homeostat.features.types": (
+        "Source",
+        "View",
+        "column",
+        "count",
+        "maximum",
+        "mean",
+        "minimum",
+        "on_demand",
+        "total",
+    ),
+    "homeostat.ground.errors": ("HomeostatError",),
+    "homeostat.loop.triggers": ("drifted", "older_than", "when", "worse"),
+    "homeostat.loop.types": ("Label", "model"),
+    "homeostat.monitoring.types": ("accuracy", "data_drift", "errors", "latency", "skew"),
+    "homeostat.rollout.types": ("canary", "shadow"),
+    "homeostat.sdk.connect": ("connect", "run"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "HomeostatError",
+    "Label",
+    "Source",
+    "View",
+    "accuracy",
+    "at_least",
+    "at_most",
+    "beats_champion",
+    "canary",
+    "column",
+    "connect",
+    "count",
+    "data_drift",
+    "drifted",
+    "errors",
+    "latency",
+    "maximum",
+    "mean",
+    "minimum",
+    "model",
+    "no_slice_worse",
+    "older_than",
+    "on_demand",
+    "run",
+    "shadow",
+    "skew",
+    "total",
+    "when",
+    "worse",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'homeostat' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

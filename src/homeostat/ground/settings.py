@@ -1,0 +1,113 @@
+"""Settings: one frozen struct, read once, from the environment, then the file, then the default.
+
+The file is `homeostat.toml` in the home folder or in the current directory; keys are the field names below. The
+environment variable of `home` is `HOMEOSTAT_HOME`, and so on for every field.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from homeostat.ground.clock import from_iso, parse_duration
+from homeostat.ground.errors import Invalid
+
+PREFIX = "HOMEOSTAT_"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where state lives and how the processes run."""
+
+    home: str = ".homeostat"
+    """Folder that holds everything: catalogue, blobs, logs."""
+    url: str = ""
+    """A server to talk to instead of a folder."""
+    database: str = ""
+    """Catalogue URL; empty means SQLite in the home folder. PostgreSQL: postgresql+psycopg://user@host/name."""
+    blobs: str = ""
+    """fsspec URL for blobs; empty means a folder in the home folder."""
+    host: str = "127.0.0.1"
+    """Address that servers bind to."""
+    port: int = 7700
+    """Port of the control plane; 0 picks a free one."""
+    serving_port: int = 7701
+    """Port of the serving worker; 0 picks a free one."""
+    clock: str = "system"
+    """'system', or an ISO time at which a driven clock (a replay) starts."""
+    tick: str = "10s"
+    """How often the loop looks (live); a driven clock ticks when it is moved."""
+    lease: str = "30s"
+    """How long a worker may hold a cycle without a sign of life."""
+    train_timeout: str = "30min"
+    """A training child that runs longer is killed and its cycle fails."""
+    train_memory_mb: int = 0
+    """Address-space limit of a training child in MB; 0 sets none."""
+    max_body_mb: int = 16
+    """Requests with a larger body are refused."""
+    webhook: str = ""
+    """A URL that gets promotions, rollbacks, rejections and failures as JSON; empty sends nothing."""
+
+    @property
+    def home_path(self) -> Path:
+        return Path(self.home).expanduser().resolve()
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.home_path / 'catalogue.db'}"
+
+    @property
+    def blobs_url(self) -> str:
+        return self.blobs or str(self.home_path / "blobs")
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None, *, folder: Path | None = None, **overrides: Any
+) -> Settings:
+    """Read the settings; an override that is None counts as not given.
+
+    Raises:
+        Invalid: naming the key, the value and the type wanted.
+    """
+    env = os.environ if environ is None else environ
+    given = {key: value for key, value in overrides.items() if value is not None}
+    names = Settings.__struct_fields__
+    from_env = {name: env[PREFIX + name.upper()] for name in names if env.get(PREFIX + name.upper())}
+    home = given.get("home") or from_env.get("home") or Settings().home
+    values = _read_file(folder or Path.cwd()) | _read_file(Path(str(home)).expanduser()) | from_env | given
+    for key in values.keys() - set(names):
+        raise Invalid(f"unknown setting {key!r}", field=key, next_step=f"known settings: {', '.join(names)}")
+    return _checked({key: _convert(key, value) for key, value in values.items()})
+
+
+def _read_file(folder: Path) -> dict[str, Any]:
+    path = folder / "homeostat.toml"
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise Invalid(f"{path} is not valid TOML: {error}", field=str(path), next_step="mend the file") from error
+
+
+def _convert(key: str, value: Any) -> Any:
+    wanted = next(field.type for field in msgspec.structs.fields(Settings) if field.name == key)
+    try:
+        return msgspec.convert(str(value) if wanted is str else value, wanted, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(
+            f"setting {key} is {value!r}, wanted {wanted.__name__}",
+            field=key,
+            next_step=f"mend {PREFIX}{key.upper()} or {key} in homeostat.toml",
+        ) from error
+
+
+def _checked(values: dict[str, Any]) -> Settings:
+    settings = Settings(**values)
+    for key in ("tick", "lease", "train_timeout"):
+        parse_duration(getattr(settings, key), field=key)
+    if settings.clock != "system":
+        from_iso(settings.clock, field="clock")
+    return settings

@@ -1,0 +1,1 @@
+"""The store: database, migrations, blobs, events, outbox. No domain words."""

@@ -1,0 +1,102 @@
+"""Blobs: bytes under their BLAKE3, in a folder or behind any fsspec URL.
+
+A blob is written whole under a temporary name, then named; a crash leaves garbage to sweep, never a wrong blob.
+"""
+
+import io
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+from blake3 import blake3
+
+from homeostat.ground.errors import Corrupt, Invalid, NotFound
+from homeostat.ground.ids import new_id
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_CHUNK = 1 << 20
+
+
+def digest_of(data: bytes) -> str:
+    """The BLAKE3 of `data` as 64 hex characters."""
+    return blake3(data).hexdigest()
+
+
+class BlobStore:
+    """Immutable bytes by digest."""
+
+    def __init__(self, url: str) -> None:
+        self._fs: Any
+        self._fs, self._root = fsspec.core.url_to_fs(url)
+        self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
+
+    def put(self, data: bytes) -> str:
+        """Store `data`; returns its digest. Storing the same bytes again costs nothing."""
+        return self._store(io.BytesIO(data), digest_of(data))
+
+    def put_file(self, path: Path) -> str:
+        """Store a file's bytes; returns their digest."""
+        hasher = blake3()
+        with path.open("rb") as source:
+            while chunk := source.read(_CHUNK):
+                hasher.update(chunk)
+            source.seek(0)
+            return self._store(source, hasher.hexdigest())
+
+    def get(self, digest: str) -> bytes:
+        """The bytes, verified against their digest.
+
+        Raises:
+            NotFound: when there is no such blob.
+            Corrupt: when the stored bytes have another digest.
+        """
+        with self.open(digest) as source:
+            data = source.read()
+        if digest_of(data) != digest:
+            raise Corrupt(f"blob {digest[:12]} was changed on disk", next_step="restore it from a backup")
+        return bytes(data)
+
+    def open(self, digest: str) -> IO[bytes]:
+        """An open stream of the bytes, not verified."""
+        try:
+            stream: IO[bytes] = self._fs.open(self._path(digest), "rb")
+        except FileNotFoundError as error:
+            raise NotFound(
+                f"blob {digest[:12]} is missing", next_step="restore the blobs folder from a backup"
+            ) from error
+        return stream
+
+    def exists(self, digest: str) -> bool:
+        return bool(self._fs.exists(self._path(digest)))
+
+    def _path(self, digest: str) -> str:
+        if not _DIGEST.fullmatch(digest):
+            raise Invalid(f"{digest!r} is not a blob digest", field="digest", next_step="give 64 hex characters")
+        return f"{self._root}/{digest[:2]}/{digest[2:]}"
+
+    def _store(self, source: IO[bytes], digest: str) -> str:
+        path = self._path(digest)
+        if self._fs.exists(path):
+            return digest
+        if self._local:
+            _write_local(source, Path(path))
+        else:  # object stores show an object only once it is complete
+            with self._fs.open(path, "wb") as target:
+                shutil.copyfileobj(source, target, _CHUNK)
+        return digest
+
+
+def _write_local(source: IO[bytes], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{new_id()}")
+    try:
+        with temporary.open("wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK)
+            target.flush()
+            os.fsync(target.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

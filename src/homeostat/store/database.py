@@ -1,0 +1,106 @@
+"""The catalogue: one SQL text for SQLite (WAL) and PostgreSQL.
+
+Rooms declare their tables on `metadata` and receive a `Connection`; only this module opens one.
+Times are whole microseconds (BigInteger); JSON columns hold plain JSON.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine, make_url
+
+from homeostat.ground.errors import Unavailable
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+Sequence = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+"""A growing integer key: SQLite numbers rows by itself only for INTEGER."""
+
+
+class Database:
+    """An open catalogue. `write()` holds the write lock from its first statement; `read()` sees one snapshot."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    def dialect(self) -> str:
+        return self.engine.dialect.name
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that may write; commits at the end, rolls back on an exception."""
+        with self.engine.connect().execution_options(homeostat_write=True) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_database(url: str) -> Database:
+    """Open the catalogue at `url` (SQLAlchemy form); the folder of a SQLite file is made.
+
+    Raises:
+        Unavailable: when it cannot be opened.
+    """
+    parsed = make_url(url)
+    options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": msgspec.json.decode}
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(parsed, connect_args={"timeout": 30, "check_same_thread": False}, **options)
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    else:
+        engine = sa.create_engine(parsed, pool_pre_ping=True, **options)
+        sa.event.listen(engine, "connect", _prepare_postgresql)
+    try:
+        with engine.connect() as connection:
+            connection.execute(sa.text("select 1"))
+    except sa.exc.OperationalError as error:
+        raise Unavailable(
+            f"the catalogue {parsed.render_as_string(hide_password=True)} cannot be opened",
+            field="database",
+            next_step="check HOMEOSTAT_HOME and HOMEOSTAT_DATABASE, and that the folder or server is reachable",
+        ) from error
+    return Database(engine)
+
+
+def _dumps(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy's own BEGIN below, not the driver's late one
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # IMMEDIATE takes the one write lock first, so every read below it is still true at commit.
+    writes = connection.get_execution_options().get("homeostat_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        # A frozen worker must not hold row locks for ever.
+        cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
+    connection.commit()

@@ -1,0 +1,76 @@
+"""What differs between SQLite and PostgreSQL, and nothing else."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+Row = Mapping[str, Any]
+
+
+def _insert(connection: Connection, table: sa.Table) -> Any:
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> int:
+    """Insert the rows whose key is not there yet; says how many were new."""
+    if not rows:
+        return 0
+    before = _changes(connection)
+    # Without preserve_rowcount SQLAlchemy answers -1 for many rows on PostgreSQL.
+    options = {"preserve_rowcount": True}
+    result = connection.execute(
+        _insert(connection, table).on_conflict_do_nothing(), list(rows), execution_options=options
+    )
+    return max(result.rowcount, 0) if before is None else _changes(connection) - before  # type: ignore[operator]
+
+
+def _changes(connection: Connection) -> int | None:
+    # executemany's rowcount is not reliable on SQLite with ON CONFLICT; its own counter is.
+    if connection.dialect.name != "sqlite":
+        return None
+    return int(connection.exec_driver_sql("select total_changes()").scalar_one())
+
+
+def upsert(
+    connection: Connection, table: sa.Table, rows: Sequence[Row], *, key: Iterable[str], update: Iterable[str]
+) -> None:
+    """Insert, or set the `update` columns of the row that has the same `key`."""
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    changed = {name: statement.excluded[name] for name in update}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed), list(rows))
+
+
+def add_up(
+    connection: Connection, table: sa.Table, rows: Sequence[Row], *, key: Iterable[str], add: Iterable[str]
+) -> None:
+    """Insert, or add the `add` columns onto the row that has the same `key`: mergeable counters."""
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    summed = {name: table.c[name] + statement.excluded[name] for name in add}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=summed), list(rows))
+
+
+def database_seconds(connection: Connection) -> float:
+    """The database's own clock; it alone decides on leases, so workers' clocks need not agree."""
+    text = (
+        "select extract(epoch from clock_timestamp())"
+        if connection.dialect.name == "postgresql"
+        else "select (julianday('now') - 2440587.5) * 86400.0"
+    )
+    return float(connection.execute(sa.text(text)).scalar_one())
+
+
+def write_in_turn(connection: Connection, table: sa.Table) -> None:
+    """Until this transaction ends nobody else writes to `table`, so its growing key follows the order of commits.
+
+    A reader that remembers the highest key it saw then never misses a row. SQLite has one writer at a time anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        name = connection.dialect.identifier_preparer.format_table(table)
+        connection.execute(sa.text(f"lock table {name} in share row exclusive mode"))

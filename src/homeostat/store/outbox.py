@@ -1,0 +1,73 @@
+"""Outbox: messages for the outside, written with the change they tell of, delivered at least once.
+
+A message carries its id, so a receiver that got it twice can tell. Delivery backs off and gives up after a day.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from homeostat.ground.ids import new_id
+from homeostat.store.database import Database, metadata
+from homeostat.store.dialect import database_seconds
+
+GIVE_UP_AFTER = 12
+"""Attempts; the waits double from 15 s, so the last is about 17 h after the first."""
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("topic", sa.String(64), nullable=False),
+    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("due", sa.Float, nullable=False, default=0.0),
+    sa.Column("state", sa.String(12), nullable=False, default="waiting"),
+    sa.Column("error", sa.Text, nullable=False, default=""),
+    sa.Index("ix_outbox_state_due", "state", "due"),
+)
+
+
+class Message(msgspec.Struct, frozen=True):
+    """Something to tell the outside."""
+
+    id: str
+    topic: str
+    payload: dict[str, Any]
+
+
+def enqueue(connection: Connection, topic: str, payload: dict[str, Any]) -> str:
+    """Put a message into the outbox within the caller's transaction."""
+    message_id = new_id()
+    connection.execute(outbox.insert().values(id=message_id, topic=topic, payload=payload))
+    return message_id
+
+
+def deliver_due(database: Database, send: Callable[[Message], None], *, limit: int = 20) -> int:
+    """Hand every due message to `send`; one that raises is tried again later. Returns how many went out."""
+    with database.read() as connection:
+        due = sa.and_(outbox.c.state == "waiting", outbox.c.due <= database_seconds(connection))
+        rows = connection.execute(outbox.select().where(due).order_by(outbox.c.id).limit(limit)).mappings().all()
+    return sum(_deliver(database, send, dict(row)) for row in rows)
+
+
+def _deliver(database: Database, send: Callable[[Message], None], row: dict[str, Any]) -> int:
+    attempts = row["attempts"] + 1
+    try:
+        send(Message(row["id"], row["topic"], row["payload"]))
+    except Exception as error:  # noqa: BLE001  whatever the receiver did, the message stays and is tried again
+        values = {"error": f"{type(error).__name__}: {error}"[:500]}
+        sent = 0
+    else:
+        values = {"error": ""}
+        sent = 1
+    state = "sent" if sent else ("dead" if attempts >= GIVE_UP_AFTER else "waiting")
+    with database.write() as connection:
+        due = database_seconds(connection) + 15.0 * 2.0 ** (attempts - 1)
+        connection.execute(
+            outbox.update().where(outbox.c.id == row["id"]).values(attempts=attempts, state=state, due=due, **values)
+        )
+    return sent
