@@ -67,7 +67,8 @@ def parse_duration(text: str | int, *, field: str = "duration") -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text)
     if match is None or match[2] not in _UNITS:
         raise Invalid(f"{text!r} is not a duration", field=field, next_step="write it like '50ms', '15min', '3h', '7d'")
-    return round(float(match[1]) * _UNITS[match[2]])
+    unit = _UNITS[match[2]]
+    return int(match[1]) * unit if match[1].isdecimal() else round(float(match[1]) * unit)
 
 
 def format_duration(microseconds: int) -> str:
@@ -100,9 +101,7 @@ def from_iso(text: str, *, field: str = "time") -> int:
     try:
         return from_datetime(datetime.fromisoformat(text))
     except ValueError as error:
-        raise Invalid(
-            f"{text!r} is not a time", field=field, next_step="write it like 2013-03-12T08:00:00Z"
-        ) from error
+        raise Invalid(f"{text!r} is not a time", field=field, next_step="write it like 2013-03-12T08:00:00Z") from error
 
 
 def from_datetime(moment: datetime) -> int:

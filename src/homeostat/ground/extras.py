@@ -15,8 +15,6 @@ def require(module: str, *, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        if error.name is not None and module.split(".")[0] != error.name.split(".")[0]:
+        if error.name is not None and module.partition(".")[0] != error.name.partition(".")[0]:
             raise
-        raise MissingExtra(
-            f"{module} is not installed", next_step=f"run: pip install 'homeostat[{extra}]'"
-        ) from error
+        raise MissingExtra(f"{module} is not installed", next_step=f"run: pip install 'homeostat[{extra}]'") from error

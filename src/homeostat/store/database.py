@@ -71,6 +71,7 @@ def open_database(url: str) -> Database:
     else:
         engine = sa.create_engine(parsed, pool_pre_ping=True, **options)
         sa.event.listen(engine, "connect", _prepare_postgresql)
+        sa.event.listen(engine, "begin", _begin_postgresql)
     try:
         with engine.connect() as connection:
             connection.execute(sa.text("select 1"))
@@ -104,3 +105,11 @@ def _prepare_postgresql(connection: Any, _record: Any) -> None:
         # A frozen worker must not hold row locks for ever.
         cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
     connection.commit()
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    # The same two promises as SQLite's: one writer at a time, so sequence numbers commit in order and whoever tails
+    # events misses none; and one snapshot for a reader.
+    writes = connection.get_execution_options().get("homeostat_write")
+    lock, snapshot = "SELECT pg_advisory_xact_lock(724000)", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    connection.exec_driver_sql(lock if writes else snapshot)

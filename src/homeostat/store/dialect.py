@@ -27,6 +27,20 @@ def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> 
     return max(result.rowcount, 0) if before is None else _changes(connection) - before  # type: ignore[operator]
 
 
+def insert_new_tuples(
+    connection: Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> int:
+    """`insert_new` for thousands of plain rows: straight to the driver, at half the cost."""
+    if not rows:
+        return 0
+    mark = "%s" if connection.dialect.name == "postgresql" else "?"
+    names, marks = ", ".join(columns), ", ".join([mark] * len(columns))
+    statement = f"insert into {table.name} ({names}) values ({marks}) on conflict do nothing"  # noqa: S608  our names
+    before = _changes(connection)
+    result = connection.exec_driver_sql(statement, list(rows), execution_options={"preserve_rowcount": True})
+    return max(result.rowcount, 0) if before is None else _changes(connection) - before  # type: ignore[operator]
+
+
 def _changes(connection: Connection) -> int | None:
     # executemany's rowcount is not reliable on SQLite with ON CONFLICT; its own counter is.
     if connection.dialect.name != "sqlite":

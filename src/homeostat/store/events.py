@@ -71,7 +71,12 @@ def append_event(
 
 
 def list_events(
-    connection: Connection, *, subject: str | None = None, kinds: tuple[str, ...] = (), after: int = 0, limit: int = 1000
+    connection: Connection,
+    *,
+    subject: str | None = None,
+    kinds: tuple[str, ...] = (),
+    after: int = 0,
+    limit: int = 1000,
 ) -> list[Event]:
     """Events in the order they happened, after sequence number `after`."""
     query = events.select().where(events.c.seq > after).order_by(events.c.seq).limit(limit)

@@ -15,23 +15,35 @@ Sequence = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 _REFUSAL = "registry_ledger is append-only"
 _SQLITE = (
-    f"create trigger registry_ledger_no_update before update on registry_ledger "
-    f"begin select raise(abort, '{_REFUSAL}'); end",
-    f"create trigger registry_ledger_no_delete before delete on registry_ledger "
-    f"begin select raise(abort, '{_REFUSAL}'); end",
+    (
+        f"create trigger registry_ledger_no_update before update on registry_ledger "
+        f"begin select raise(abort, '{_REFUSAL}'); end"
+    ),
+    (
+        f"create trigger registry_ledger_no_delete before delete on registry_ledger "
+        f"begin select raise(abort, '{_REFUSAL}'); end"
+    ),
     # INSERT OR REPLACE deletes the old row without firing a delete trigger.
-    f"create trigger registry_ledger_no_replace before insert on registry_ledger "
-    f"when exists (select 1 from registry_ledger where seq = new.seq or id = new.id "
-    f"or (model = new.model and key = new.key)) "
-    f"begin select raise(abort, '{_REFUSAL}'); end",
+    (
+        f"create trigger registry_ledger_no_replace before insert on registry_ledger "
+        f"when exists (select 1 from registry_ledger where seq = new.seq or id = new.id "
+        f"or (model = new.model and key = new.key)) "
+        f"begin select raise(abort, '{_REFUSAL}'); end"
+    ),
 )
 _POSTGRESQL = (
-    f"create function registry_ledger_refuse() returns trigger language plpgsql as "
-    f"$$ begin raise exception '{_REFUSAL}'; end $$",
-    "create trigger registry_ledger_no_change before update or delete on registry_ledger "
-    "for each row execute function registry_ledger_refuse()",
-    "create trigger registry_ledger_no_truncate before truncate on registry_ledger "
-    "for each statement execute function registry_ledger_refuse()",
+    (
+        f"create function registry_ledger_refuse() returns trigger language plpgsql as "
+        f"$$ begin raise exception '{_REFUSAL}'; end $$"
+    ),
+    (
+        "create trigger registry_ledger_no_change before update or delete on registry_ledger "
+        "for each row execute function registry_ledger_refuse()"
+    ),
+    (
+        "create trigger registry_ledger_no_truncate before truncate on registry_ledger "
+        "for each statement execute function registry_ledger_refuse()"
+    ),
 )
 
 

@@ -1,0 +1,48 @@
+# Seven words: setup fix check test bench demo docs. All a machine needs is Python >= 3.11, git and make;
+# recipes use nothing else (no grep, rm, touch), so a bare PATH is enough.
+
+BIN := .venv/bin
+READY := .venv/ready
+LOCKS := requirements/bootstrap.lock requirements/dev.lock
+
+.PHONY: setup fix check test bench demo docs
+.DEFAULT_GOAL := setup
+
+setup: $(READY)
+
+fix: $(READY)
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+check: $(READY)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/pytest -q -m "not slow"
+
+test: $(READY)
+	@$(BIN)/pytest -q
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks $(SUITE)
+
+demo: $(READY)
+	@$(BIN)/homeostat demo
+
+docs: $(READY)
+	@$(BIN)/python docs/write_map.py
+	@$(BIN)/pytest -q tests/test_docs.py tests/test_doctests.py
+
+# venv -> uv -> hashed lock -> ourselves, editable. Build tools come from the lock too, hence no build isolation.
+$(READY): $(LOCKS) pyproject.toml
+	@found=; for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then echo 'make: Homeostat needs Python >= 3.11; none of python3, python3.11 .. 3.14 is' >&2; exit 1; fi; \
+	echo "setup: .venv with $$found" >&2; \
+	$$found -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes --no-build-isolation $(LOCKS)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c 'import pathlib; pathlib.Path("$@").touch()'

@@ -1,0 +1,1 @@
+"""Translators of foreign protocols; no rules inside."""

@@ -1,0 +1,1 @@
+"""Sources, views, point-in-time join, online reads, parity."""

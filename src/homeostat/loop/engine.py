@@ -1,0 +1,98 @@
+"""The loop itself: look at what happened, move what is moving, start what is called for."""
+
+import threading
+from pathlib import Path
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from homeostat.ground.clock import DAY, SECOND, Clock, parse_duration
+from homeostat.ground.settings import Settings
+from homeostat.loop.cycle import CycleSteps, start_cycle
+from homeostat.loop.declaration import Declaration, list_declarations
+from homeostat.loop.durable import Worker
+from homeostat.loop.ingest import Ingester
+from homeostat.loop.rollouts import advance_rollouts
+from homeostat.loop.watch import due_cause, watch_model
+from homeostat.monitoring.labels import label_high_water
+from homeostat.serving.log import FOLDER
+from homeostat.store.blobs import BlobStore
+from homeostat.store.database import Database
+
+
+class TickReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one look did."""
+
+    now: int
+    ingested: int
+    moved: tuple[str, ...]
+    started: tuple[str, ...]
+
+
+class Engine:
+    """One per server process. `tick` is idempotent: whatever a crash cut off, the next tick does."""
+
+    def __init__(self, database: Database, blobs: BlobStore, settings: Settings, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._ingester = Ingester(database, blobs, log_folder(settings))
+        self._watched: dict[str, int] = {}
+        self._lock = threading.Lock()
+        steps = CycleSteps(database, blobs, settings, clock)
+        self.worker = Worker(
+            database,
+            steps.handlers(),
+            on_failure=steps.on_failure,
+            now=clock.now,
+            lease=parse_duration(settings.lease) / SECOND,
+        )
+
+    def tick(self) -> TickReport:
+        """Take in the logs, then move rollouts on the labels that were there before, then watch, then trigger."""
+        with self._lock:
+            now = self._clock.now()
+            with self._database.read() as conn:
+                # Read before the logs: every label up to here belongs to a prediction that is in them.
+                high_water = label_high_water(conn)
+            ingested = self._ingester.run()
+            moved = advance_rollouts(self._database, now=now, label_seq=high_water)
+            started = self._look_after_models(now)
+            return TickReport(now=now, ingested=ingested, moved=tuple(moved), started=tuple(started))
+
+    def run_cycles(self) -> int:
+        """Walk the open cycles as far as they go; long, so it has its own thread when live."""
+        return self.worker.run_pending()
+
+    def _look_after_models(self, now: int) -> list[str]:
+        with self._database.read() as conn:
+            declared = list_declarations(conn)
+        return [cycle for declaration in declared if (cycle := self._look_after(declaration, now))]
+
+    def _look_after(self, declaration: Declaration, now: int) -> str | None:
+        model = declaration.model
+        if now - self._watched.get(model, 0) < DAY:
+            return None
+        with self._database.write() as conn:
+            watch_model(conn, declaration, now=now)
+        self._watched[model] = now
+        return self._trigger(declaration, now)
+
+    def _trigger(self, declaration: Declaration, now: int) -> str | None:
+        with self._database.read() as conn:
+            cause = due_cause(conn, declaration, now=now)
+        if cause is None:
+            return None
+        with self._database.write() as conn:
+            return _start(conn, declaration, cause.text, cause.evidence, now)
+
+
+def _start(conn: Connection, declaration: Declaration, text: str, evidence: dict[str, object], now: int) -> str | None:
+    cycle, is_new = start_cycle(
+        conn, declaration.model, cause=text, actor="loop", as_of=now, evidence=evidence
+    )
+    return cycle.id if is_new else None
+
+
+def log_folder(settings: Settings) -> Path:
+    """Where the serving workers of this home append their logs."""
+    return settings.home_path / FOLDER

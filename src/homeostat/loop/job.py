@@ -1,0 +1,36 @@
+"""What a training child is told and what it answers; plain data, so that neither side needs the other's libraries."""
+
+from typing import Any
+
+import msgspec
+
+from homeostat.loop.declaration import Declaration
+
+
+class Champion(msgspec.Struct, frozen=True, kw_only=True):
+    """The version in service, which the challenger is compared with."""
+
+    version: int
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """Collect, train and evaluate for one cycle; `done` holds the results of steps that a former child finished."""
+
+    settings: dict[str, Any]
+    declaration: Declaration
+    cycle: str
+    run: str
+    as_of: int
+    params: dict[str, Any]
+    champion: int | None
+    done: dict[str, Any]
+    memory_mb: int = 0
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """One line from the child: a finished step, or why it failed."""
+
+    step: str = ""
+    result: dict[str, Any] = {}
+    error: str = ""
+    traceback: str = ""

@@ -1,0 +1,67 @@
+"""From a registered version to something that can answer: its scorer, and the features it was trained on."""
+
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from homeostat.features.compiled import FeatureSet
+from homeostat.features.online import OnlineReader, OnlineStore
+from homeostat.ground.errors import Refused
+from homeostat.ground.ports import Served
+from homeostat.loop.usercode import load_model
+from homeostat.registry.models import get_version
+from homeostat.registry.scorers import load_scorer
+from homeostat.registry.types import ModelVersion
+from homeostat.store.blobs import BlobStore
+from homeostat.store.database import Database
+
+
+def load_served(database: Database, blobs: BlobStore, model: str, version: int) -> Served:
+    """Load a version for answering; its package is verified by digest, its features by hash.
+
+    Raises:
+        Refused: when the stored features are not those the version was trained on.
+    """
+    with database.read() as conn:
+        registered = get_version(conn, model, version)
+    features = version_features(blobs, registered)
+    scorer = load_scorer(
+        blobs, registered.package.flavor, registered.package.manifest, registered.signature.task
+    )
+    store = _shared_store(database, features)
+    store.refresh()
+    return Served(
+        model=model,
+        version=version,
+        signature=registered.signature,
+        scorer=scorer,
+        features=OnlineReader(store, registered.signature.columns),
+    )
+
+
+_stores: WeakValueDictionary[tuple[int, str], OnlineStore] = WeakValueDictionary()
+
+
+def _shared_store(database: Database, features: FeatureSet) -> OnlineStore:
+    """Versions with the same features share one store: the feed is followed and held once, and all see one state."""
+    key = (id(database), features.hash)
+    store = _stores.get(key)
+    if store is None:
+        _stores[key] = store = OnlineStore(database, features)
+    return store
+
+
+def version_features(blobs: BlobStore, version: ModelVersion) -> FeatureSet:
+    """The features a version was trained on, from the declared file as it was applied then."""
+    lineage = version.lineage
+    source = blobs.get(lineage["file_digest"])
+    _spec, features = load_model(
+        source, name=lineage["file_name"], root=Path(lineage["root"]), model=version.model
+    )
+    if features.hash != version.signature.feature_hash:
+        raise Refused(
+            f"the features of {version.model}@{version.version} are not those it was trained on "
+            f"(hash {features.hash[:12]}, trained on {version.signature.feature_hash[:12]})",
+            field="features",
+            next_step="a library or a file that the declaration imports has changed; restore it or train anew",
+        )
+    return features

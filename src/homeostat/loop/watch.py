@@ -1,0 +1,127 @@
+"""Looking after a model in service, once an event-day: its watch rules, then its retraining rules."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from homeostat.evaluation.metrics import METRICS, compute
+from homeostat.ground.clock import format_duration, to_iso
+from homeostat.loop import releases
+from homeostat.loop.declaration import Declaration
+from homeostat.loop.durable import list_cycles
+from homeostat.loop.triggers import Condition, Drifted, OlderThan, Worse
+from homeostat.monitoring.accuracy import joined
+from homeostat.monitoring.alarms import list_alarms
+from homeostat.monitoring.rules import check_watch
+from homeostat.registry.models import get_version
+from homeostat.registry.types import ModelVersion
+from homeostat.rollout.store import running_rollout
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a cycle is called for, with the numbers."""
+
+    text: str
+    evidence: dict[str, Any]
+
+
+def champion_of(conn: Connection, model: str) -> ModelVersion | None:
+    """The version in service."""
+    number = releases.champion_number(conn, model)
+    return None if number is None else get_version(conn, model, number)
+
+
+def watch_model(conn: Connection, declaration: Declaration, *, now: int) -> None:
+    """Check every watch rule of the champion; alarms open and close with their evidence."""
+    champion = champion_of(conn, declaration.model)
+    if champion is None:
+        return
+    check_watch(
+        conn,
+        declaration.watch,
+        model=declaration.model,
+        version=champion.version,
+        reference=champion.bins,
+        reference_metrics=reference_metrics(champion),
+        metrics_fn=lambda y, score: compute(declaration.task, y, score),
+        now=now,
+    )
+
+
+def reference_metrics(version: ModelVersion) -> dict[str, float | None]:
+    """What the version scored on the held-out window at its gate."""
+    metrics: dict[str, float | None] = version.evaluation["evaluation"]["challenger"]
+    return metrics
+
+
+def due_cause(conn: Connection, declaration: Declaration, *, now: int) -> Cause | None:
+    """The first retraining rule that holds now; None while something is under way, cooling down, or not yet begun."""
+    rules = declaration.retrain
+    champion = champion_of(conn, declaration.model)
+    if rules is None or champion is None or running_rollout(conn, declaration.model) is not None:
+        return None
+    cycles = list_cycles(conn, declaration.model)
+    last = cycles[-1] if cycles else None
+    if last is not None and (last.ended_at is None or now - max(last.as_of, last.ended_at) < rules.cooldown):
+        return None
+    causes = (_holds(conn, rule, declaration, champion, now) for rule in rules.conditions)
+    return next((cause for cause in causes if cause is not None), None)
+
+
+def _holds(
+    conn: Connection, rule: Condition, declaration: Declaration, champion: ModelVersion, now: int
+) -> Cause | None:
+    if isinstance(rule, Worse):
+        return _is_worse(conn, rule, declaration, champion, now)
+    if isinstance(rule, OlderThan):
+        return _is_old(rule, champion, now)
+    return _has_drifted(conn, rule, champion)
+
+
+def _is_worse(
+    conn: Connection, rule: Worse, declaration: Declaration, champion: ModelVersion, now: int
+) -> Cause | None:
+    start = now - rule.window
+    rows = joined(conn, declaration.model, version=champion.version, start=start, end=now, now=now)
+    if len(rows.y) < rule.min_labels:
+        return None
+    value = compute(declaration.task, rows.y, rows.score, (rule.metric,))[rule.metric]
+    reference = reference_metrics(champion).get(rule.metric)
+    if value is None or reference is None:
+        return None
+    change = (value - reference) / abs(reference) if reference else 0.0
+    loss = -change if METRICS[rule.metric].greater_is_better else change
+    if loss <= rule.by:
+        return None
+    evidence = {
+        "metric": rule.metric,
+        "value": round(value, 5),
+        "reference": round(reference, 5),
+        "worse_by": round(loss, 4),
+        "limit": rule.by,
+        "labels": len(rows.y),
+        "window": [to_iso(start), to_iso(now)],
+        "version": champion.version,
+    }
+    text = f"{rule.metric} {value:.4f} over {format_duration(rule.window)}, {loss:+.1%} against {reference:.4f} at the gate"
+    return Cause(text=text, evidence=evidence)
+
+
+def _is_old(rule: OlderThan, champion: ModelVersion, now: int) -> Cause | None:
+    through = int(champion.lineage["trained_through"])
+    if now - through <= rule.age:
+        return None
+    days = (now - through) / 86_400_000_000
+    return Cause(
+        text=f"trained on data through {to_iso(through)[:10]}, {days:.0f} days ago",
+        evidence={"trained_through": to_iso(through), "age_days": round(days, 2), "version": champion.version},
+    )
+
+
+def _has_drifted(conn: Connection, _rule: Drifted, champion: ModelVersion) -> Cause | None:
+    alarms = [alarm for alarm in list_alarms(conn, champion.model, is_open=True) if alarm.kind == "data_drift"]
+    if not alarms:
+        return None
+    columns = [alarm.subject for alarm in alarms]
+    return Cause(text=f"data drift: {', '.join(columns)}", evidence={"columns": columns, "version": champion.version})

@@ -1,0 +1,1 @@
+"""Reference bins, drift, accuracy with late labels, latency and errors."""

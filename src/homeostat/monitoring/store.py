@@ -1,0 +1,96 @@
+"""The tables of monitoring: narrow rows for the label join, and counters that merge by addition."""
+
+import sqlalchemy as sa
+
+from homeostat.store.database import Sequence, metadata
+
+outcomes = sa.Table(
+    "monitoring_outcomes",
+    metadata,
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("model", sa.String(128), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("arm", sa.String(12), nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("score", sa.Double, nullable=True),
+    sa.Index("ix_monitoring_outcomes_model_at", "model", "at"),
+)
+"""One row for each row that a version scored. `score` is null when the answer was not a finite number."""
+
+labels = sa.Table(
+    "monitoring_labels",
+    metadata,
+    sa.Column("seq", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("model", sa.String(128), nullable=False),
+    sa.Column("request_id", sa.Text, nullable=False),
+    sa.Column("value", sa.Double, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("recorded", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("model", "request_id", "at", "value"),
+)
+"""Every label that was ever sent. The one with the latest `at` (then `seq`) is believed; the others are history.
+The unique key is also the index of the join."""
+
+traffic = sa.Table(
+    "monitoring_traffic",
+    metadata,
+    sa.Column("model", sa.String(128), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("arm", sa.String(12), primary_key=True),
+    sa.Column("window_start", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("requests", sa.BigInteger, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("errors", sa.BigInteger, nullable=False),
+    sa.Column("rejected", sa.BigInteger, nullable=False),
+    sa.Column("slow", sa.BigInteger, nullable=False),
+    sa.Column("invalid", sa.BigInteger, nullable=False),
+)
+"""Requests by event hour. `errors` are ours, `rejected` the caller's; `invalid` were answered, but not with numbers."""
+
+latency = sa.Table(
+    "monitoring_latency",
+    metadata,
+    sa.Column("model", sa.String(128), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("arm", sa.String(12), primary_key=True),
+    sa.Column("window_start", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("bucket", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("requests", sa.BigInteger, nullable=False),
+)
+"""Answered requests by event hour and latency bucket (`health.BUCKET_EDGES`)."""
+
+profiles = sa.Table(
+    "monitoring_profiles",
+    metadata,
+    sa.Column("model", sa.String(128), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("window_start", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("column_name", sa.String(200), primary_key=True),
+    sa.Column("bins_id", sa.String(16), primary_key=True),
+    sa.Column("bin", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+)
+"""Rows by event day, column and reference bin; counts of different `bins_id` are never added."""
+
+alarms = sa.Table(
+    "monitoring_alarms",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("model", sa.String(128), nullable=False),
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("subject", sa.String(200), nullable=False),
+    sa.Column("opened_at", sa.BigInteger, nullable=False),
+    sa.Column("closed_at", sa.BigInteger, nullable=True),
+    sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Index("ix_monitoring_alarms_model_opened_at", "model", "opened_at"),
+)
+_open = alarms.c.closed_at.is_(None)
+sa.Index(
+    "uq_monitoring_alarms_open",
+    alarms.c.model,
+    alarms.c.kind,
+    alarms.c.subject,
+    unique=True,
+    sqlite_where=_open,
+    postgresql_where=_open,
+)

@@ -1,0 +1,1 @@
+"""Models, versions, aliases, the promotion ledger, packaging."""

@@ -1,0 +1,90 @@
+"""The nouns of the registry."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from homeostat.ground.records import ColumnBins, Signature
+from homeostat.store.blobs import digest_of
+
+Kind = Literal["promote", "rollback", "set", "remove"]
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A name under which versions gather, with where its aliases stand."""
+
+    name: str
+    description: str
+    created: int
+    aliases: dict[str, int] = {}
+    newest: int | None = None
+    """Number of the newest version; None while there is none."""
+
+
+class Package(msgspec.Struct, frozen=True):
+    """A fitted model as files in a format that cannot run code when it is read."""
+
+    flavor: str
+    """'sklearn-skops', 'lightgbm' or 'onnx'."""
+    files: dict[str, bytes]
+
+
+class PackageFile(msgspec.Struct, frozen=True):
+    """One file of a stored package. `size` is bytes."""
+
+    digest: str
+    size: int
+
+
+class StoredPackage(msgspec.Struct, frozen=True):
+    """A package whose files are blobs: small enough to pass between processes, and what a version remembers."""
+
+    flavor: str
+    manifest: dict[str, PackageFile]
+
+    @property
+    def digest(self) -> str:
+        """BLAKE3 over flavor and manifest, files in name order."""
+        files = [[path, file.digest, file.size] for path, file in sorted(self.manifest.items())]
+        return digest_of(msgspec.json.encode([self.flavor, files]))
+
+
+class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """An immutable version of a model: package, signature, reference bins, evaluation, lineage."""
+
+    model: str
+    version: int
+    run_id: str
+    package: StoredPackage
+    package_digest: str
+    signature: Signature
+    bins: tuple[ColumnBins, ...]
+    evaluation: dict[str, Any]
+    dataset: str | None
+    """Digest of the dataset version it was trained on."""
+    lineage: dict[str, Any]
+    created: int
+    actor: str
+
+    @property
+    def ref(self) -> str:
+        """What people write: `late-arrival@4`."""
+        return f"{self.model}@{self.version}"
+
+
+class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the ledger: an alias moved, when, by whom, why, on what evidence. `to_version` None: removed."""
+
+    seq: int
+    id: str
+    model: str
+    alias: str
+    from_version: int | None
+    to_version: int | None
+    at: int
+    actor: str
+    reason: str
+    evidence: dict[str, Any]
+    kind: Kind
+    key: str | None = None
+    """Idempotency key of the call that made it."""

@@ -1,0 +1,1 @@
+"""Plans, guards, the sequential test, the controller."""

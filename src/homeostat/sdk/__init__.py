@@ -1,0 +1,1 @@
+"""What `import homeostat as hs` gives: embedded or over HTTP, same verbs."""

@@ -1,0 +1,62 @@
+"""The verbs of a client, the same whether it is embedded in this process or talks to a server."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+Progress = Callable[[str], None]
+"""Called with each step's name as it is finished."""
+
+
+class Client(Protocol):
+    """What `hs.connect` returns. Every method answers with plain data, as the HTTP API does."""
+
+    def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
+        """Declare the models of a file."""
+        ...
+
+    def train(
+        self,
+        model: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        force: bool = False,
+        reason: str = "asked for by a person",
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Run one cycle; returns it when it has ended or waits for its rollout."""
+        ...
+
+    def models(self) -> list[dict[str, Any]]: ...
+
+    def model(self, name: str) -> dict[str, Any]: ...
+
+    def rollback(
+        self, model: str, *, to: int | None = None, reason: str = "asked for by a person"
+    ) -> dict[str, Any]:
+        """Move the champion, and all traffic, back."""
+        ...
+
+    def why(self, model: str) -> dict[str, Any]:
+        """Why it did (not) retrain, promote, roll back."""
+        ...
+
+    def runs(self, *, project: str | None = None, limit: int = 100) -> list[dict[str, Any]]: ...
+
+    def run(self, run_id: str) -> dict[str, Any]: ...
+
+    def push(self, source: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Send rows of a source to the online features."""
+        ...
+
+    def label(self, model: str, labels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Send what was true: `{"request_id", "value", "at"}`."""
+        ...
+
+    def counts(self, model: str) -> dict[str, Any]: ...
+
+    def parity(self, model: str, *, sample: int = 5000) -> dict[str, Any]:
+        """Recompute logged vectors from the sources and report what differs."""
+        ...
+
+    def close(self) -> None: ...

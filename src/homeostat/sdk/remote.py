@@ -1,0 +1,147 @@
+"""The client of a running server: the same verbs over HTTP."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+import msgspec
+
+from homeostat.ground import errors
+from homeostat.sdk.client import Progress
+from homeostat.sdk.follow import follow_cycle
+
+_BY_CODE = {
+    kind.code: kind
+    for kind in (
+        errors.Invalid,
+        errors.NotFound,
+        errors.Conflict,
+        errors.Denied,
+        errors.Refused,
+        errors.TooLarge,
+        errors.Unavailable,
+        errors.TimedOut,
+        errors.Corrupt,
+        errors.UserCodeFailed,
+        errors.MissingExtra,
+    )
+}
+
+
+class Remote:
+    """Talks to `homeostat up`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=self.url, timeout=60.0)
+
+    def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
+        raise errors.Denied(
+            f"{path} cannot be applied over HTTP: a server never runs the declared file itself (dry_run={dry_run})",
+            field="url",
+            next_step="run `homeostat apply` on the server's machine with --home",
+        )
+
+    def train(
+        self,
+        model: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        force: bool = False,
+        reason: str = "asked for by a person",
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        queued = self.start_cycle(model, params=params, force=force, reason=reason)
+        return follow_cycle(lambda: self.cycle(queued["id"]), progress=progress)
+
+    def start_cycle(
+        self, model: str, *, params: Mapping[str, Any] | None = None, force: bool = False, reason: str
+    ) -> dict[str, Any]:
+        """Queue a cycle and return at once."""
+        body = {"reason": reason, "params": dict(params or {}), "force": force}
+        return self._post(f"/api/models/{model}/cycles", body)
+
+    def cycle(self, cycle_id: str) -> dict[str, Any]:
+        return self._get(f"/api/cycles/{cycle_id}")  # type: ignore[no-any-return]
+
+    def models(self) -> list[dict[str, Any]]:
+        return self._get("/api/models")  # type: ignore[no-any-return]
+
+    def model(self, name: str) -> dict[str, Any]:
+        return self._get(f"/api/models/{name}")  # type: ignore[no-any-return]
+
+    def rollback(
+        self, model: str, *, to: int | None = None, reason: str = "asked for by a person"
+    ) -> dict[str, Any]:
+        return self._post(f"/api/models/{model}/rollback", {"to": to, "reason": reason})
+
+    def why(self, model: str) -> dict[str, Any]:
+        return self._get(f"/api/models/{model}/why")  # type: ignore[no-any-return]
+
+    def runs(self, *, project: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+        query = {"limit": limit} | ({"project": project} if project else {})
+        return self._get("/api/runs", query)  # type: ignore[no-any-return]
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        return self._get(f"/api/runs/{run_id}")  # type: ignore[no-any-return]
+
+    def push(self, source: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return self._post(f"/api/sources/{source}/rows", {"rows": list(rows)})
+
+    def label(self, model: str, labels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return self._post("/api/labels", {"model": model, "labels": list(labels)})
+
+    def counts(self, model: str) -> dict[str, Any]:
+        return self._get(f"/api/models/{model}/counts")  # type: ignore[no-any-return]
+
+    def parity(self, model: str, *, sample: int = 5000) -> dict[str, Any]:
+        raise errors.Denied(
+            f"parity of {model!r} (sample {sample}) cannot be checked over HTTP: it runs the declared functions",
+            field="url",
+            next_step="run `homeostat parity` on the server's machine with --home",
+        )
+
+    def events(self, *, after: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
+        return self._get("/api/events", {"after": after, "limit": limit})  # type: ignore[no-any-return]
+
+    def health(self) -> dict[str, Any]:
+        return self._get("/api/health")  # type: ignore[no-any-return]
+
+    def move_clock(self, now: str) -> dict[str, Any]:
+        """Move a driven clock; answers when everything that was due is done, training included."""
+        answer = self._http.put("/api/clock", content=msgspec.json.encode({"now": now}), timeout=3600.0)
+        return self._decoded(answer)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        return self._decoded(self._send("GET", path, params=query))
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._decoded(self._send("POST", path, content=msgspec.json.encode(body)))  # type: ignore[no-any-return]
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **options)
+        except httpx.ConnectError as error:
+            raise errors.Unavailable(
+                f"nothing answers at {self.url}", field="url", next_step="start it with: homeostat up"
+            ) from error
+
+    def _decoded(self, answer: httpx.Response) -> Any:
+        if answer.is_success:
+            return msgspec.json.decode(answer.content)
+        self._raise(answer)
+
+    def _raise(self, answer: httpx.Response) -> NoReturn:
+        try:
+            body = msgspec.json.decode(answer.content)
+            code, text = str(body.get("code", "")), str(body.get("error", answer.text))
+        except (msgspec.DecodeError, AttributeError):
+            code, text, body = "", answer.text, {}
+        next_step = str(body.get("next_step", ""))
+        message = text.removesuffix(f"; {next_step}") if next_step else text
+        kind = _BY_CODE.get(code, errors.Unavailable if answer.status_code >= 500 else errors.Invalid)  # noqa: PLR2004
+        raise kind(message, field=str(body.get("field", "")), next_step=next_step)

@@ -1,0 +1,1 @@
+"""Composition: the control plane, the worker processes, the loop's thread."""

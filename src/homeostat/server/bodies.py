@@ -1,0 +1,51 @@
+"""The bodies that the control plane reads."""
+
+from typing import Any
+
+import msgspec
+
+
+class ClockBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a driven clock is to move."""
+
+    now: str
+
+
+class LabelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was true for one prediction."""
+
+    request_id: str
+    value: float | bool
+    at: str | int | None = None
+    """When it became known (ISO text or microseconds UTC); now, when nothing is said."""
+
+
+class LabelsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Labels of one model."""
+
+    model: str
+    labels: list[LabelRow]
+
+
+class RowsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rows of a source, as they become known."""
+
+    rows: list[dict[str, Any]]
+
+
+class CycleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A retraining that somebody asks for."""
+
+    reason: str = "asked for by a person"
+    actor: str = "person"
+    params: dict[str, Any] = {}
+    force: bool = False
+    """Release even when a gate fails; recorded with the actor and the reason."""
+
+
+class RollbackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A move of the champion back to an earlier version."""
+
+    reason: str = "asked for by a person"
+    actor: str = "person"
+    to: int | None = None

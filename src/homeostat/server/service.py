@@ -1,0 +1,151 @@
+"""The verbs of a home, in one process with its catalogue: what routes, commands and the embedded client call."""
+
+from typing import Any
+
+import msgspec
+
+from homeostat.features.store import push_rows
+from homeostat.ground.clock import Clock, DrivenClock, SystemClock, from_iso, to_iso
+from homeostat.ground.errors import Conflict, NotFound
+from homeostat.ground.records import Label
+from homeostat.ground.settings import Settings
+from homeostat.loop import releases
+from homeostat.loop.cycle import start_cycle
+from homeostat.loop.declaration import find_source, get_declaration
+from homeostat.loop.durable import get_cycle
+from homeostat.loop.replay_clock import load_clock, save_clock
+from homeostat.monitoring.accuracy import counts
+from homeostat.monitoring.labels import record_labels
+from homeostat.server.bodies import CycleBody, LabelsBody, RollbackBody, RowsBody
+from homeostat.server.views.cycles import cycle_view, why_view
+from homeostat.server.views.models import ledger_view, model_view, models_view
+from homeostat.server.views.runs import run_view, runs_view
+from homeostat.serving.endpoints import current_generation
+from homeostat.store.blobs import BlobStore
+from homeostat.store.database import Database, open_database
+from homeostat.store.events import list_events
+from homeostat.store.migrate import upgrade
+
+
+class Service:
+    """An open home. Every method is one verb, and returns plain data ready for JSON."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database: Database = open_database(settings.database_url)
+        upgrade(self.database)
+        self.blobs = BlobStore(settings.blobs_url)
+        self.clock: Clock = self._open_clock()
+
+    def _open_clock(self) -> Clock:
+        if self.settings.clock == "system":
+            return SystemClock()
+        return load_clock(self.database, start=from_iso(self.settings.clock, field="clock"))
+
+    def close(self) -> None:
+        self.database.close()
+
+    def move_clock(self, now: str) -> dict[str, Any]:
+        """Move a driven clock; what it says survives a restart."""
+        if not isinstance(self.clock, DrivenClock):
+            raise Conflict(
+                "this server runs on the machine's clock",
+                field="now",
+                next_step="start it with HOMEOSTAT_CLOCK=<ISO time> to drive it",
+            )
+        moment = from_iso(now, field="now")
+        self.clock.advance_to(moment)
+        save_clock(self.database, moment)
+        return {"now": to_iso(moment)}
+
+    def push(self, source: str, body: RowsBody) -> dict[str, Any]:
+        """Take in rows of a source for the online features; a row that was sent before is recognised."""
+        with self.database.write() as conn:
+            results = [push_rows(conn, spec, body.rows) for spec in find_source(conn, source)[:1]]
+        return msgspec.to_builtins(results[0])  # type: ignore[no-any-return]
+
+    def label(self, body: LabelsBody) -> dict[str, Any]:
+        """Take in what was true; joined to predictions by request id whenever either arrives."""
+        now = self.clock.now()
+        labels = [
+            Label(request_id=row.request_id, value=float(row.value), at=_moment(row.at, now, index))
+            for index, row in enumerate(body.labels)
+        ]
+        with self.database.write() as conn:
+            get_declaration(conn, body.model)
+            result = record_labels(conn, body.model, labels, recorded=SystemClock().now())
+        return msgspec.to_builtins(result)  # type: ignore[no-any-return]
+
+    def train(self, model: str, body: CycleBody) -> dict[str, Any]:
+        """Queue a retraining; the loop (or `run_cycles`) walks it."""
+        with self.database.write() as conn:
+            cycle, is_new = start_cycle(
+                conn,
+                model,
+                cause=body.reason,
+                actor=body.actor,
+                as_of=self.clock.now(),
+                params=body.params,
+                forced=body.force,
+            )
+            return cycle_view(conn, cycle) | {"is_new": is_new}
+
+    def cycle(self, cycle_id: str) -> dict[str, Any]:
+        with self.database.read() as conn:
+            cycle = get_cycle(conn, cycle_id)
+            if cycle is None:
+                raise NotFound(f"there is no cycle {cycle_id!r}", field="cycle", next_step="see: homeostat why MODEL")
+            return cycle_view(conn, cycle)
+
+    def rollback(self, model: str, body: RollbackBody) -> dict[str, Any]:
+        """Move the champion back, and the traffic with it."""
+        at = self.clock.now()
+        with self.database.write() as conn:
+            row = releases.roll_back(conn, model, at=at, actor=body.actor, reason=body.reason, to=body.to)
+        return msgspec.to_builtins(row) | {"at": to_iso(row.at)}  # type: ignore[no-any-return]
+
+    def models(self) -> list[dict[str, Any]]:
+        with self.database.read() as conn:
+            return models_view(conn)
+
+    def model(self, name: str) -> dict[str, Any]:
+        with self.database.read() as conn:
+            return model_view(conn, name)
+
+    def ledger(self, name: str) -> list[dict[str, Any]]:
+        with self.database.read() as conn:
+            return ledger_view(conn, name)
+
+    def why(self, model: str) -> dict[str, Any]:
+        with self.database.read() as conn:
+            return why_view(conn, model)
+
+    def runs(self, project: str | None, limit: int) -> list[dict[str, Any]]:
+        with self.database.read() as conn:
+            return runs_view(conn, project=project, limit=limit)
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        with self.database.read() as conn:
+            return run_view(conn, run_id)
+
+    def counts(self, model: str) -> dict[str, Any]:
+        with self.database.read() as conn:
+            return counts(conn, model)
+
+    def events(self, after: int, limit: int) -> list[dict[str, Any]]:
+        with self.database.read() as conn:
+            return [msgspec.to_builtins(event) for event in list_events(conn, after=after, limit=limit)]
+
+    def generation(self) -> int:
+        with self.database.read() as conn:
+            return current_generation(conn)
+
+
+def _moment(value: str | int | None, now: int, index: int) -> int:
+    if value is None:
+        return now
+    if isinstance(value, int):
+        return value
+    return from_iso(value, field=f"labels[{index}].at")
+
+

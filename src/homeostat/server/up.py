@@ -1,0 +1,129 @@
+"""`homeostat up`: control plane, loop and serving worker in one process tree."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from granian.constants import Interfaces
+
+from homeostat.ground.clock import SECOND, DrivenClock, parse_duration, to_iso
+from homeostat.ground.errors import HomeostatError, Unavailable
+from homeostat.ground.settings import Settings
+from homeostat.loop.engine import Engine
+from homeostat.server.app import build_app
+from homeostat.server.listen import listening
+from homeostat.server.guard import check_bind
+from homeostat.server.service import Service
+from homeostat.server.supervisor import Supervisor
+from homeostat.server.webhooks import send_due
+
+
+class Home:
+    """The running parts of one home."""
+
+    def __init__(self, settings: Settings) -> None:
+        check_bind(settings.host)
+        self.settings = settings
+        self.service = Service(settings)
+        self.engine = Engine(self.service.database, self.service.blobs, settings, self.service.clock)
+        self.supervisor = Supervisor(settings, port=settings.serving_port or free_port(settings.host))
+        self._driven = isinstance(self.service.clock, DrivenClock)
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start the worker, and the loop's threads when the clock runs by itself."""
+        self.supervisor.start()
+        if not self._driven:
+            every = parse_duration(self.settings.tick) / SECOND
+            self._thread("loop", self.engine.tick, every)
+            self._thread("cycles", self.engine.run_cycles, min(every, 1.0))
+        if self.settings.webhook:
+            self._thread("webhooks", lambda: send_due(self.service.database, self.settings.webhook), 2.0)
+
+    def stop(self) -> None:
+        self._stop.set()
+        self.supervisor.stop()
+
+    def tick(self) -> dict[str, Any]:
+        """Everything that is due at a driven clock's time, finished before it moves on."""
+        report = self.engine.tick()
+        if self.engine.run_cycles() or report.moved:
+            self.supervisor.settle(self.service.generation())
+        return msgspec.to_builtins(report) | {"now": to_iso(report.now)}  # type: ignore[no-any-return]
+
+    def _thread(self, name: str, work: Callable[[], Any], every: float) -> None:
+        thread = threading.Thread(target=self._repeat, args=(name, work, every), name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _repeat(self, name: str, work: Callable[[], Any], every: float) -> None:
+        while not self._stop.wait(every):
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001  one bad look must not end the loop; it is said and tried again
+                known = isinstance(error, HomeostatError)
+                text = str(error) if known else "".join(traceback.format_exception(error))
+                sys.stderr.write(f"{name}: {text}\n")
+
+
+def run_home(
+    settings: Settings, *, on_ready: Callable[[str, Home], None], parent_watch: bool = False
+) -> None:
+    """Serve until SIGINT or SIGTERM; `on_ready` gets the address once both planes answer."""
+    home = Home(settings)
+    port = settings.port or free_port(settings.host)
+    app = build_app(home.service, tick=home.tick, serving_url=lambda: home.supervisor.url)
+    if parent_watch:
+        threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
+    home.start()
+    try:
+        asyncio.run(_serve(app, home, settings.host, port, on_ready))
+    finally:
+        home.stop()
+        home.service.close()
+
+
+async def _serve(app: Any, home: Home, host: str, port: int, on_ready: Callable[[str, Home], None]) -> None:
+    _check_free(host, port)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with listening(app, host=host, port=port, interface=Interfaces.ASGI):
+        await asyncio.to_thread(home.supervisor.wait_ready)
+        on_ready(f"http://{host}:{port}", home)
+        await stop.wait()
+
+
+def _end_with_parent() -> None:
+    """Whoever started us holds our standard input open; its end is ours."""
+    while os.read(0, 4096):
+        continue
+    signal.raise_signal(signal.SIGTERM)
+
+
+def free_port(host: str) -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _check_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Unavailable(
+                f"port {port} on {host} is taken", field="port", next_step="stop the other server or give --port"
+            ) from error
+
+

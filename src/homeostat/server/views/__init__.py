@@ -1,0 +1,1 @@
+"""Read models: what pages, commands and clients show, put together from several rooms. They never write."""

@@ -1,0 +1,280 @@
+"""A serving worker: one process that loads model versions and answers on one port.
+
+`python -m homeostat.server.worker --home .homeostat --port 0 --parent-watch`. It reads the endpoints from the
+catalogue, looks ten times a second whether they changed, and swaps without dropping a request. When it is ready it
+prints one JSON line: `{"ready": true, "port": ..., "pid": ...}`. SIGTERM drains: no new connections, requests in flight
+and shadows are finished, the prediction log is closed.
+"""
+
+import os
+
+if __name__ == "__main__":  # before NumPy is loaded: on tiny batches a thread pool costs more than the work
+    for _library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR"):
+        os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
+import argparse
+import asyncio
+import json
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version as package_version
+
+import msgspec
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from homeostat.compat.mlflow_scoring import MlflowScoring
+from homeostat.compat.oip import OpenInference
+from homeostat.ground.clock import Clock, DrivenClock, SystemClock, from_iso
+from homeostat.ground.errors import HomeostatError, Invalid, Unavailable, exit_code
+from homeostat.ground.ports import Served
+from homeostat.ground.settings import Settings, load_settings
+from homeostat.serving.app import App
+from homeostat.serving.dataplane import DataPlane
+from homeostat.serving.endpoints import current_generation, list_endpoints
+from homeostat.serving.log import FOLDER, PredictionLog
+from homeostat.serving.types import FULL, Arm, Endpoint
+from homeostat.store.blobs import BlobStore
+from homeostat.store.database import Database, open_database
+
+POLL_SECONDS = 0.1
+RETRY_SECONDS = 5.0
+"""Pause before a version that could not be loaded is tried again."""
+
+SWITCH_SECONDS = 0.001
+"""How long the shadows' thread may hold the interpreter while a request waits for it (Python's default: 5 ms)."""
+
+LoadServed = Callable[[Database, BlobStore, str, int], Served]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How one worker is to run."""
+
+    settings: Settings
+    model: str = ""
+    """Serve only this model's endpoints; with `version`, that version and nothing else."""
+    version: int = 0
+    driven_clock: bool = False
+    """Take any request time and follow it: a replay."""
+    parent_watch: bool = False
+    """End when standard input ends, that is, when the parent is gone."""
+
+
+class Watcher(threading.Thread):
+    """Looks for changed endpoints and swaps them in; loads happen on this thread, not on the event loop."""
+
+    def __init__(self, database: Database, plane: DataPlane, model: str) -> None:
+        super().__init__(name="endpoints", daemon=True)
+        self._database = database
+        self._plane = plane
+        self._model = model or None
+        self._ended = threading.Event()
+        self._seen = -1
+        self._retry_at = 0.0
+
+    def look(self) -> None:
+        """Swap in the newest endpoints when they changed, or when it is time to try a failed one again."""
+        with self._database.read() as conn:
+            generation = current_generation(conn)
+            if generation == self._seen and not self._must_retry():
+                return
+            endpoints = list_endpoints(conn, model=self._model)
+        failures = self._plane.swap(endpoints, generation).failures
+        if failures and generation != self._seen:
+            _say(f"cannot be loaded: {failures}")
+        self._seen, self._retry_at = generation, time.monotonic() + RETRY_SECONDS
+
+    def run(self) -> None:
+        while not self._ended.wait(POLL_SECONDS):
+            self._plane.log.rotate_if_due()
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001  the catalogue may be away; what is loaded is served on
+                _say(f"the endpoints cannot be read: {error}")
+                self._ended.wait(RETRY_SECONDS)
+
+    def end(self) -> None:
+        """Stop looking."""
+        self._ended.set()
+        self.join(timeout=2.0)
+
+    def _must_retry(self) -> bool:
+        return bool(self._plane.table.failures) and time.monotonic() >= self._retry_at
+
+
+def run_worker(options: Options, load_served: LoadServed) -> None:
+    """Serve until SIGTERM, SIGINT or, with `parent_watch`, the end of standard input.
+
+    Raises:
+        Unavailable: when the catalogue or the port cannot be had.
+    """
+    sys.setswitchinterval(SWITCH_SECONDS)
+    settings = options.settings
+    port = claim_port(settings.host, settings.serving_port)
+    database = open_database(settings.database_url)
+    blobs = BlobStore(settings.blobs_url)
+    plane = DataPlane(
+        PredictionLog(settings.home_path / FOLDER),
+        _clock(options),
+        lambda model, version: load_served(database, blobs, model, version),
+    )
+    watcher = Watcher(database, plane, options.model)
+    try:
+        if options.version:
+            _serve_one(plane, options)
+        else:
+            watcher.look()
+            watcher.start()
+        asyncio.run(_serve(plane, options, port))
+    finally:
+        if watcher.is_alive():
+            watcher.end()
+        plane.close()
+        database.close()
+
+
+def claim_port(host: str, port: int) -> int:
+    """The port, or a free one for 0. Asked for before granian, which would share a taken port silently.
+
+    Raises:
+        Unavailable: when another process listens there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, port), family=family) as probe:
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise Unavailable(
+            f"port {port} on {host} cannot be had: {error.strerror}",
+            field="serving_port",
+            next_step="choose another port, or 0 for a free one",
+        ) from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    try:
+        run_worker(read_options(arguments), load_from_registry)
+    except HomeostatError as error:
+        _say(str(error))
+        return exit_code(error)
+    return 0
+
+
+def read_options(arguments: Sequence[str] | None = None) -> Options:
+    """Options from the command line and the settings below it.
+
+    Raises:
+        Invalid: for a version without a model, or a setting that is wrong.
+    """
+    parser = argparse.ArgumentParser(prog="python -m homeostat.server.worker", description="A serving worker.")
+    parser.add_argument("--home", help="folder of the catalogue and the prediction log")
+    parser.add_argument("--host", help="address to bind to")
+    parser.add_argument("--port", type=int, help="port to answer on; 0 picks a free one")
+    parser.add_argument("--model", default="", help="serve only this model's endpoints")
+    parser.add_argument("--version", type=int, default=0, help="serve this version of --model and nothing else")
+    parser.add_argument("--driven-clock", action="store_true", help="take any request time (a replay)")
+    parser.add_argument("--parent-watch", action="store_true", help="end when standard input ends")
+    given = parser.parse_args(arguments)
+    if given.version and not given.model:
+        raise Invalid("--version needs --model", field="version", next_step="add --model NAME")
+    return Options(
+        settings=load_settings(home=given.home, host=given.host, serving_port=given.port),
+        model=given.model,
+        version=given.version,
+        driven_clock=given.driven_clock,
+        parent_watch=given.parent_watch,
+    )
+
+
+def load_from_registry(database: Database, blobs: BlobStore, model: str, version: int) -> Served:
+    """Load a registered version; the loop room knows how packages and features come together."""
+    # Imported here: it brings scikit-learn and polars, which only a worker that loads a registered package needs.
+    from homeostat.loop.served import load_served
+
+    return load_served(database, blobs, model, version)
+
+
+async def _serve(plane: DataPlane, options: Options, port: int) -> None:
+    settings = options.settings
+    app = App(
+        plane,
+        {"infer": OpenInference(), "invocations": MlflowScoring()},
+        max_body=settings.max_body_mb << 20,
+        version=package_version("homeostat"),
+    )
+    server = Server(
+        app,
+        address=settings.host,
+        port=port,
+        interface=Interfaces.RSGI,
+        backlog=1024,
+        websockets=False,
+        log_enabled=False,
+    )
+
+    def drain() -> None:
+        app.draining = True
+        server.stop()  # type: ignore[no-untyped-call]  # granian leaves it unannotated
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, drain)
+    if options.parent_watch:
+        threading.Thread(target=_watch_parent, args=(loop, drain), name="parent", daemon=True).start()
+    serving = asyncio.create_task(server.serve())
+    await _answering(settings.host, port, serving)
+    sys.stdout.write(json.dumps({"ready": True, "port": port, "pid": os.getpid()}) + "\n")
+    sys.stdout.flush()
+    await serving
+
+
+async def _answering(host: str, port: int, serving: asyncio.Task[None]) -> None:
+    while not serving.done():
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(0.01)
+            continue
+        writer.close()
+        await writer.wait_closed()
+        return
+    await serving
+
+
+def _watch_parent(loop: asyncio.AbstractEventLoop, drain: Callable[[], None]) -> None:
+    while os.read(0, 4096):
+        continue
+    loop.call_soon_threadsafe(drain)
+
+
+def _serve_one(plane: DataPlane, options: Options) -> None:
+    arm = Arm(version=options.version, weight=FULL)
+    endpoint = Endpoint(name=options.model, model=options.model, arms=(arm,), generation=1)
+    failure = plane.swap([endpoint], generation=1).failures.get(options.model)
+    if failure:
+        raise Unavailable(
+            f"version {options.version} of {options.model!r} cannot be loaded: {failure}",
+            field="version",
+            next_step="see `homeostat model list`",
+        )
+
+
+def _clock(options: Options) -> Clock:
+    start = options.settings.clock
+    if start != "system":
+        return DrivenClock(from_iso(start, field="clock"))
+    return DrivenClock() if options.driven_clock else SystemClock()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"homeostat worker {os.getpid()}: {text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Scorers, the data plane, routing, the prediction log."""

@@ -1,0 +1,1 @@
+"""Projects, runs, params, metrics, artifacts."""
