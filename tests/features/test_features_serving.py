@@ -239,3 +239,12 @@ def test_a_pushed_row_from_the_past_does_not_hide_a_newer_one(
 def _push(database: Database, spec: SourceSpec, at: int, temperature: float) -> None:
     with database.write() as conn:
         push_rows(conn, spec, [{"airport": "JFK", "ts": to_datetime(at), "temp_f": temperature}])
+
+
+def test_a_request_from_the_far_future_costs_nobody_their_history(store: OnlineStore, feature_set: FeatureSet) -> None:
+    columns = tuple(FeatureColumn(name=n, kind=k) for n, k in zip(feature_set.names, feature_set.kinds, strict=True))
+    reader = OnlineReader(store, columns)
+    row = {"origin": ["JFK"], "carrier": ["AA"], "sched_dep_ts": [NOW], "gate": [1], "distance_mi": [7]}
+    before = reader.vectors(row, [NOW])
+    reader.vectors(row, [from_iso("2099-01-01T00:00:00Z")])
+    np.testing.assert_array_equal(reader.vectors(row, [NOW]), before)

@@ -80,9 +80,10 @@ def test_segments_and_live_files_are_read_together_and_no_row_twice(
     database: Database, blobs: BlobStore, tmp_path: Path
 ) -> None:
     write(tmp_path, 1, 2)
+    [first] = wal_files(tmp_path)
     write(tmp_path, 3, model="other")
+    [second] = set(wal_files(tmp_path)) - {first}
     log = write(tmp_path, 4, 5, close=False)
-    first, second, _ = wal_files(tmp_path)
     with database.write() as conn:
         seal(conn, blobs, first)  # its file is still there, as after a crash between commit and removal
         seal(conn, blobs, second)

@@ -140,7 +140,7 @@ class Server:
             text += line
             if line.startswith(b"}"):
                 break
-        assert text, "the server ended before it was ready"
+        assert text, f"the server ended before it was ready, exit code {self.process.wait()}"
         ready = msgspec.json.decode(text)
         self.url, self.serving = ready["url"], ready["serving"]
 
@@ -148,12 +148,19 @@ class Server:
         """SIGKILL: no goodbye."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        self._close()
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(timeout=30)
+            self._close()
+        self.http.close()
+
+    def _close(self) -> None:
+        assert self.process is not None and self.process.stdin is not None and self.process.stdout is not None
+        self.process.wait(timeout=60)
+        self.process.stdin.close()
+        self.process.stdout.close()
 
     def get(self, path: str) -> Any:
         return self._answer(self.http.get(self.url + path))

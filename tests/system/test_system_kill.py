@@ -1,5 +1,6 @@
 """SIGKILL at the worst moments: whatever was acknowledged is there afterwards, once, and the cycle goes on."""
 
+import itertools
 import os
 import signal
 import sqlite3
@@ -84,17 +85,17 @@ class Traffic:
     def look(self) -> None:
         self._persist(lambda _try: self.server.move_clock(self.now))
 
-    def _persist(self, act: Callable[[int], Any]) -> None:
-        for attempt in range(400):
+    def _persist(self, act: Callable[[int], Any]) -> Any:
+        deadline = time.monotonic() + 120
+        for attempt in itertools.count():
             try:
-                act(attempt)
+                return act(attempt)
             except AWAY as error:
                 if isinstance(error, AssertionError) and not str(error).startswith("503"):
                     raise
+                if time.monotonic() > deadline:
+                    raise TimeoutError("the server did not come back") from error
                 time.sleep(0.05)
-            else:
-                return
-        raise TimeoutError("the server did not come back")
 
 
 def has_step(name: str) -> str:

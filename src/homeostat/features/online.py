@@ -18,7 +18,7 @@ from homeostat.ground.errors import Conflict, Invalid
 from homeostat.ground.records import FeatureColumn, InputColumn
 from homeostat.store.database import Database
 
-_TRIM_EVERY = HOUR
+_TRIM_EVERY = 6 * HOUR
 
 
 class OnlineStore:
@@ -40,12 +40,16 @@ class OnlineStore:
     def refresh(self, *, now: int | None = None) -> int:
         """Take in what was pushed since the last time, by any process; says how many rows.
 
-        With `now`, rows that no read from two days before it onward can need are let go.
+        With `now`, rows that no read from two days before it onward can need are let go. It counts only as far as
+        there are rows: a request that claims to come from the year 2099 must not cost the others their history.
         """
         with self._refreshing:
             applied = self._follow()
-            if now is not None and (self._horizon is None or now - LOOK_BACK - self._horizon >= _TRIM_EVERY):
-                self._trim(now - LOOK_BACK)
+            newest = max((view.newest for view in self._views if view.newest is not None), default=None)
+            if now is not None and newest is not None:
+                horizon = min(now, newest) - LOOK_BACK
+                if self._horizon is None or horizon - self._horizon >= _TRIM_EVERY:
+                    self._trim(horizon)
         return applied
 
     def read(self, inputs: Mapping[str, Sequence[Any]], times: Sequence[int]) -> dict[str, list[Any]]:
@@ -74,11 +78,10 @@ class OnlineStore:
         return {name: columns[name] for name in self.feature_set.names}
 
     def _follow(self) -> int:
-        applied = 0
+        applied, newest = 0, newest_seq(self._database)
+        if newest <= self._seq:
+            return 0
         with self._database.read() as conn:
-            newest = newest_seq(conn)
-            if newest <= self._seq:
-                return 0
             for chunk in read_rows(conn, self._by_source, after=self._seq, until=newest):
                 rows = [(source, decode_payload(payload)) for source, payload in chunk]
                 with self._lock:

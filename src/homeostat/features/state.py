@@ -224,6 +224,8 @@ class ViewState:
     def __init__(self, plan: ViewPlan) -> None:
         self.plan = plan
         self._shape = _Shape(plan) if plan.windows else None
+        self.newest: int | None = None
+        """The newest time of any row; None for a table without time."""
         self._histories: dict[Any, Any] = {}
         self._places: dict[Identity, tuple[Any, int]] = {}
         self._columns = self._shape.columns if self._shape else tuple(column.column for column in plan.columns)
@@ -258,6 +260,8 @@ class ViewState:
         else:
             history.insert(at, identity, tuple(values))
         self._places[identity] = (key, at)
+        if at != _ALWAYS and (self.newest is None or at > self.newest):
+            self.newest = at
 
     def _remove(self, identity: Identity) -> None:
         known = self._places.pop(identity, None)

@@ -20,9 +20,8 @@ from homeostat.features.compiled import SourceSpec
 from homeostat.features.naming import did_you_mean, schema_of
 from homeostat.ground.clock import from_datetime, from_iso
 from homeostat.ground.errors import Invalid
+from homeostat.store.database import Database, metadata
 from homeostat.store.database import Sequence as GrowingKey
-from homeostat.store.database import metadata
-from homeostat.store.dialect import write_in_turn
 
 features_rows = sa.Table(
     "features_rows",
@@ -68,14 +67,13 @@ def push_rows(conn: Connection, source: SourceSpec, rows: Sequence[Mapping[str, 
     """
     schema = schema_of(source.columns)
     checked = [_checked(source, schema, row, number) for number, row in enumerate(rows)]
-    write_in_turn(conn, features_rows)
     accepted = sum(_push_batch(conn, source, checked[start : start + _BATCH]) for start in range(0, len(rows), _BATCH))
     return PushResult(accepted=accepted, duplicates=len(rows) - accepted)
 
 
-def newest_seq(conn: Connection) -> int:
-    """The highest sequence number in the feed; 0 when it is empty."""
-    return conn.execute(sa.select(sa.func.max(features_rows.c.seq))).scalar() or 0
+def newest_seq(database: Database) -> int:
+    """The highest sequence number in the feed, 0 when it is empty; cheap enough to ask before every request."""
+    return database.peek("select max(seq) from features_rows") or 0
 
 
 def read_rows(
@@ -83,7 +81,7 @@ def read_rows(
 ) -> Iterator[Sequence[tuple[str, bytes]]]:
     """Source and payload of the rows numbered in (after, until], in order, in chunks."""
     table, wanted = features_rows.c, frozenset(sources)
-    # Sources are picked here, not in SQL: with them in the condition SQLite walks their whole index instead of the tail.
+    # Sources are picked here: with them in the condition SQLite walks their whole index instead of the tail.
     query = sa.select(table.source, table.payload).where(table.seq > after, table.seq <= until).order_by(table.seq)
     for chunk in conn.execute(query.execution_options(yield_per=2_000)).partitions():
         yield [(source, bytes(payload)) for source, payload in chunk if source in wanted]

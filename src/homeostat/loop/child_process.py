@@ -48,6 +48,8 @@ class TrainingChild:
             pass_fds=(write,),
             start_new_session=True,
             cwd=job.declaration.root if Path(job.declaration.root).is_dir() else None,
+            # Beside a busy server, threads that spin while they wait cost several times the work itself.
+            env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ,
         )
         os.close(write)
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()

@@ -203,7 +203,7 @@ def _has_end(source: IO[bytes]) -> bool:
 
 
 def wal_files(folder: Path) -> list[Path]:
-    """The log files of a folder, oldest worker first."""
+    """The log files of a folder, oldest worker first (to the millisecond), each worker's in the order of writing."""
     return sorted(folder.glob("*.wal"), key=lambda path: (path.stem.rpartition("-")[0], _number(path)))
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from homeostat.ground.clock import HOUR
 
-SLICE = HOUR
+SLICE = 2 * HOUR
 """Event time that one round of requests covers; every row still carries its own time."""
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench SUITE=name` prints one JSON line a case and writes benchmarks/out/name.json."""
