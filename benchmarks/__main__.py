@@ -12,6 +12,7 @@ OUT = Path(__file__).parent / "out"
 
 
 def main() -> None:
+    """Run the suites named on the command line."""
     names = sys.argv[1:] or list(SUITES)
     for name in names:
         if name not in SUITES:

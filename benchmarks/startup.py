@@ -3,13 +3,13 @@
 The peer of the import is Python itself: medians of paired runs, each pair one after the other.
 """
 
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 PAIRS = 15
@@ -19,10 +19,16 @@ def run() -> Iterator[dict[str, Any]]:
     """Milliseconds; `ratio` is ours over the peer's."""
     bare = [sys.executable, "-c", "pass"]
     yield _paired("import homeostat", [sys.executable, "-c", "import homeostat"], bare)
-    script = os.path.join(os.path.dirname(sys.executable), "homeostat")
-    yield _paired("homeostat --version", [script, "--version"], bare)
+    script = Path(sys.executable).with_name("homeostat")
+    yield _paired("homeostat --version", [str(script), "--version"], bare)
     times = [_server_ready() for _ in range(5)]
-    yield {"name": "server ready, empty home", "ours": round(statistics.median(times)), "peer": None, "unit": "ms", "ratio": None}
+    yield {
+        "name": "server ready, empty home",
+        "ours": round(statistics.median(times)),
+        "peer": None,
+        "unit": "ms",
+        "ratio": None,
+    }
 
 
 def _paired(name: str, ours: list[str], peer: list[str]) -> dict[str, Any]:
@@ -47,7 +53,19 @@ def _milliseconds(command: list[str]) -> float:
 
 def _server_ready() -> float:
     with tempfile.TemporaryDirectory() as home:
-        command = [sys.executable, "-m", "homeostat.cli.entry", "up", "--json", "--home", home, "--port", "0", "--serving-port", "0"]
+        command = [
+            sys.executable,
+            "-m",
+            "homeostat.cli.entry",
+            "up",
+            "--json",
+            "--home",
+            home,
+            "--port",
+            "0",
+            "--serving-port",
+            "0",
+        ]
         started = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert process.stdout is not None

@@ -256,7 +256,7 @@ def test_the_tables_are_what_the_migrations_make(database: Database) -> None:
                 "compare_type": True,
                 "target_metadata": metadata,
                 "include_name": lambda name, kind, _: kind != "table" or str(name).startswith(rooms),
-                "include_object": lambda item, name, kind, *_: kind != "table" or str(name).startswith(rooms),
+                "include_object": lambda _item, name, kind, *_: kind != "table" or str(name).startswith(rooms),
             },
         )
         assert compare_metadata(context, metadata) == []

@@ -56,7 +56,7 @@ CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "gradient boosting": lambda: make_pipeline(SimpleImputer(), GradientBoostingClassifier(n_estimators=5)),
     "tree": lambda: DecisionTreeClassifier(max_depth=3),
     "calibrated": lambda: CalibratedClassifierCV(make_pipeline(SimpleImputer(), LogisticRegression())),
-    "dummy": lambda: DummyClassifier(),
+    "dummy": DummyClassifier,
     "columns": lambda: make_pipeline(
         ColumnTransformer([("one", OneHotEncoder(handle_unknown="ignore"), [3])], remainder=SimpleImputer()),
         LogisticRegression(),
@@ -154,7 +154,7 @@ class Homemade(DummyClassifier):
         (lambda: Homemade().fit(X, Y), "Homemade"),
         (lambda: make_pipeline(FunctionTransformer(np.save), LogisticRegression()).fit(X, Y), "numpy"),
         (lambda: KNeighborsClassifier().fit(X, Y), "KDTree"),
-        (lambda: LogisticRegression(), "not fitted"),
+        (LogisticRegression, "not fitted"),
         (lambda: {"weights": [1]}, "builtins.dict"),
         (lambda: len, "cannot be packaged"),
         (lambda: LinearSVC().fit(X, Y), "no predict_proba"),
@@ -202,7 +202,7 @@ def test_a_tampered_blob_is_refused(blobs: BlobStore, tmp_path: Path) -> None:
 
 
 def test_flavors_and_files_that_are_not_ours_are_refused(blobs: BlobStore) -> None:
-    with pytest.raises(Refused, match="'pickle'.*pickle is never used"):
+    with pytest.raises(Refused, match=r"'pickle'.*pickle is never used"):
         load_scorer(blobs, "pickle", {}, "binary")
     with pytest.raises(Corrupt, match=r"no file model\.skops"):
         load_scorer(blobs, "sklearn-skops", {}, "binary")

@@ -19,7 +19,7 @@ START = datetime(2024, 3, 1, tzinfo=UTC)
 """Event time at which the server starts; the tables begin 30 days before and end 60 days after."""
 PER_HOUR = 12
 
-DECLARED = '''
+DECLARED = """
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -59,7 +59,7 @@ def late_order(train, run):
         y = np.random.default_rng(0).permutation(y)
     run.log(train_rows=len(train))
     return make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()).fit(train.X, y)
-'''
+"""
 
 
 def write_project(folder: Path, *, body: str = "pass") -> Path:
@@ -91,7 +91,9 @@ def write_project(folder: Path, *, body: str = "pass") -> Path:
             "ordered": ordered,
             "city": np.array(cities)[city],
             "distance": distance,
-            "delivered": [moment + timedelta(minutes=30 + float(extra) % 90) for moment, extra in zip(ordered, late, strict=True)],
+            "delivered": [
+                moment + timedelta(minutes=30 + float(extra) % 90) for moment, extra in zip(ordered, late, strict=True)
+            ],
             "minutes_late": late + 5,
         }
     ).write_parquet(folder / "orders.parquet")
@@ -111,15 +113,15 @@ class Shop:
         return self.orders.filter(pl.col("ordered") >= start, pl.col("ordered") < end)
 
     def delivered(self, start: datetime, end: datetime) -> pl.DataFrame:
-        return self.orders.filter(
-            pl.col("delivered") >= start, pl.col("delivered") < end, pl.col("ordered") >= START
-        )
+        return self.orders.filter(pl.col("delivered") >= start, pl.col("delivered") < end, pl.col("ordered") >= START)
 
 
 class Server:
     """`homeostat up` in a process of its own, to be killed and started again."""
 
-    def __init__(self, home: Path, *, clock: datetime | None = START, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, *, clock: datetime | None = START, environment: dict[str, str] | None = None
+    ) -> None:
         self.home = home
         self._environment = os.environ | {"HOMEOSTAT_LEASE": "30s"} | (environment or {})
         if clock is not None:
@@ -129,11 +131,18 @@ class Server:
         self.http = httpx.Client(timeout=120)
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "homeostat.cli.entry", "up", "--json", "--parent-watch", "--home", str(self.home)]
+        command = [
+            sys.executable,
+            "-m",
+            "homeostat.cli.entry",
+            "up",
+            "--json",
+            "--parent-watch",
+            "--home",
+            str(self.home),
+        ]
         command += ["--port", "0", "--serving-port", "0"]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment
-        )
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment)
         assert self.process.stdout is not None
         text = b""
         for line in self.process.stdout:
@@ -166,7 +175,11 @@ class Server:
         return self._answer(self.http.get(self.url + path))
 
     def post(self, path: str, body: Any) -> Any:
-        return self._answer(self.http.post(self.url + path, content=msgspec.json.encode(body), headers={"content-type": "application/json"}))
+        return self._answer(
+            self.http.post(
+                self.url + path, content=msgspec.json.encode(body), headers={"content-type": "application/json"}
+            )
+        )
 
     def move_clock(self, moment: datetime) -> Any:
         return self._answer(self.http.put(self.url + "/api/clock", json={"now": moment.isoformat()}))
@@ -225,5 +238,3 @@ def command(home: Path, *arguments: str, expect: int = 0) -> Any:
     )
     assert result.returncode == expect, result.stdout + result.stderr
     return msgspec.json.decode(result.stdout) if result.stdout else None
-
-

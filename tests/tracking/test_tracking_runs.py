@@ -64,7 +64,7 @@ def test_a_parameter_cannot_change_but_may_be_repeated(database: Database) -> No
     with database.write() as conn:
         runs.log_params(conn, run, {"depth": 3})
         runs.log_params(conn, run, {"depth": 3})
-    with pytest.raises(Conflict, match="'depth'.*'3'.*'4'"), database.write() as conn:
+    with pytest.raises(Conflict, match=r"'depth'.*'3'.*'4'"), database.write() as conn:
         runs.log_params(conn, run, {"depth": 4, "other": 1})
     with database.read() as conn:
         assert runs.get_run(conn, run).params == {"depth": "3"}
@@ -159,7 +159,7 @@ def test_a_block_logs_and_ends_its_run(database: Database, blobs: BlobStore, tmp
 
 
 def test_an_exception_ends_the_run_as_failed_with_its_traceback(database: Database, blobs: BlobStore) -> None:
-    with pytest.raises(ZeroDivisionError), open_run(database, blobs, "exp") as run:
+    with pytest.raises(ZeroDivisionError), open_run(database, blobs, "exp") as run:  # noqa: PT012  the block is the run
         run.log(loss=1.0)
         _ = 1 / 0
     with database.read() as conn:

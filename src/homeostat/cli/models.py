@@ -50,7 +50,10 @@ def show(name: str, *, home: str | None, url: str | None, as_json: bool) -> None
     click.echo()
     ledger = [row for row in view["ledger"] if row["alias"] == "champion"]
     table(
-        [(row["at"], row["from_version"], row["to_version"], row["kind"], row["actor"], row["reason"]) for row in ledger],
+        [
+            (row["at"], row["from_version"], row["to_version"], row["kind"], row["actor"], row["reason"])
+            for row in ledger
+        ],
         header=("champion since", "from", "to", "kind", "actor", "reason"),
     )
 
@@ -60,9 +63,7 @@ def show(name: str, *, home: str | None, url: str | None, as_json: bool) -> None
 @click.option("--to", type=int, metavar="VERSION", help="A version that was champion before  [default: the last one]")
 @click.option("--reason", default="asked for by a person", show_default=True, help="Why; kept in the ledger.")
 @common
-def rollback(
-    name: str, *, to: int | None, reason: str, home: str | None, url: str | None, as_json: bool
-) -> None:
+def rollback(name: str, *, to: int | None, reason: str, home: str | None, url: str | None, as_json: bool) -> None:
     """Move the champion of NAME, and all its traffic, back to the version before."""
     row = client(home, url).rollback(name, to=to, reason=reason)
     if as_json:
@@ -109,7 +110,8 @@ def parity(name: str, *, sample: int, home: str | None, url: str | None, as_json
     else:
         click.echo(f"{report['checked']} vectors checked, {report['mismatched']} mismatched")
         for example in report["examples"]:
-            click.echo(f"  {example['request_id']} {example['feature']}: served {example['served']}, recomputed {example['recomputed']}")
+            served, recomputed = example["served"], example["recomputed"]
+            click.echo(f"  {example['request_id']} {example['feature']}: served {served}, recomputed {recomputed}")
     if report["mismatched"]:
         sys.exit(1)
 

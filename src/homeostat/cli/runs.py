@@ -44,6 +44,9 @@ def show(run_id: str, *, home: str | None, url: str | None, as_json: bool) -> No
         click.echo(f"\n{part}")
         fields(view[part])
     click.echo()
-    table([(item["path"], item["size"], item["digest"][:12]) for item in view["artifacts"]], header=("artifact", "bytes", "digest"))
+    table(
+        [(item["path"], item["size"], item["digest"][:12]) for item in view["artifacts"]],
+        header=("artifact", "bytes", "digest"),
+    )
     if about["error"]:
         click.echo(f"\n{about['error']}")

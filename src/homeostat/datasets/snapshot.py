@@ -1,5 +1,6 @@
 """What made a result: the code (git commit and uncommitted patch) and the environment. Never secrets."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -115,10 +116,8 @@ def _stop(process: subprocess.Popen[bytes], late: threading.Event) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # its own session: a filter it started goes with it
-    except ProcessLookupError:
-        pass
 
 
 def _reason(complaint: str) -> str:

@@ -13,12 +13,12 @@ from homeostat.features.naming import did_you_mean
 from homeostat.features.ondemand import run_functions
 from homeostat.features.state import LOOK_BACK, ViewState
 from homeostat.features.store import check_value, decode_payload, newest_seq, read_rows
-from homeostat.ground.clock import HOUR, to_iso
+from homeostat.ground.clock import DAY, to_iso
 from homeostat.ground.errors import Conflict, Invalid
 from homeostat.ground.records import FeatureColumn, InputColumn
 from homeostat.store.database import Database
 
-_TRIM_EVERY = 6 * HOUR
+_TRIM_EVERY = DAY
 
 
 class OnlineStore:

@@ -20,6 +20,9 @@ LOOK_BACK = 2 * DAY
 _ALWAYS = -(2**62)
 """The time of a row that was always known."""
 
+_NONE_YET = -(2**63)
+"""Below every floor."""
+
 _CACHED = 256
 
 Identity = tuple[Any, ...]
@@ -62,7 +65,7 @@ class _History:
 class _Tiles(_History):
     """Rows of one key with the running partials of their tiles; `rows` holds the aggregated columns."""
 
-    __slots__ = ("cache", "last", "running", "shape", "stale", "tiles", "totals")
+    __slots__ = ("cache", "last", "newest", "running", "shape", "stale", "tiles", "totals")
 
     def __init__(self, shape: "_Shape") -> None:
         super().__init__()
@@ -71,6 +74,8 @@ class _Tiles(_History):
         self.tiles: list[int] = []
         self.totals = [array("d") for _ in shape.partials]
         self.cache: dict[int, list[float]] = {}
+        self.newest = _NONE_YET
+        """The highest floor in the cache."""
         self.last: tuple[int, int, tuple[Any, ...]] | None = None
         self.stale: int | None = None
         """The first row whose running partials are not right any more; mended by the next read, once for many rows."""
@@ -89,8 +94,9 @@ class _Tiles(_History):
         self.stale = place if self.stale is None else min(self.stale, place)
         self.last = None
         tile = -(-at // self.shape.hop)
-        if self.cache:
+        if tile <= self.newest:  # seldom: most rows fall into the open hop, which no merged floor holds
             self.cache = {floor: merged for floor, merged in self.cache.items() if floor < tile}
+            self.newest = max(self.cache, default=_NONE_YET)
 
     def _mend(self, place: int) -> None:
         """Bring running partials and tiles up to date from a row's place on."""
@@ -165,6 +171,7 @@ class _Tiles(_History):
         if len(self.cache) >= _CACHED:
             self.cache.clear()
         self.cache[floor] = merged
+        self.newest = max(self.newest, floor)
         return merged
 
 

@@ -17,4 +17,6 @@ def require(module: str, *, extra: str) -> ModuleType:
     except ImportError as error:
         if error.name is not None and module.partition(".")[0] != error.name.partition(".")[0]:
             raise
-        raise MissingExtra(f"{module} is not installed", next_step=f"in a checkout of Homeostat, run: pip install -e '.[{extra}]'") from error
+        raise MissingExtra(
+            f"{module} is not installed", next_step=f"in a checkout of Homeostat, run: pip install -e '.[{extra}]'"
+        ) from error

@@ -114,7 +114,9 @@ def _task_of(spec: ModelSpec, root: Path) -> str:
 
 
 def _check_metrics(spec: ModelSpec, task: str) -> None:
-    named = [(f"gate {gate.text}", gate.metric) for gate in spec.gate if not isinstance(gate, NoSliceWorse) or gate.metric]
+    named = [
+        (f"gate {gate.text}", gate.metric) for gate in spec.gate if not isinstance(gate, NoSliceWorse) or gate.metric
+    ]
     named += [("watch accuracy", rule.metric) for rule in spec.watch if isinstance(rule, Accuracy)]
     if spec.retrain is not None:
         named += [(f"retrain {rule}", rule.metric) for rule in spec.retrain.conditions if isinstance(rule, Worse)]
@@ -122,7 +124,9 @@ def _check_metrics(spec: ModelSpec, task: str) -> None:
         try:
             check_metric(str(metric), task)
         except Invalid as error:
-            raise Invalid(f"model {spec.name!r}, {where}: {error.message}", field="metric", next_step=error.next_step) from error
+            raise Invalid(
+                f"model {spec.name!r}, {where}: {error.message}", field="metric", next_step=error.next_step
+            ) from error
 
 
 def _check_slices(spec: ModelSpec, features: FeatureSet, root: Path) -> None:

@@ -147,9 +147,7 @@ class Workshop:
         task = self.job.declaration.task
         package = store_package(self.blobs, package_model(model, task=task))
         scores = load_scorer(self.blobs, package.flavor, package.manifest, task).score(matrix)
-        signature = Signature(
-            task=task, inputs=self.features.inputs, columns=columns, feature_hash=self.features.hash
-        )
+        signature = Signature(task=task, inputs=self.features.inputs, columns=columns, feature_hash=self.features.hash)
         known = rows.select(pl.col(KNOWN).max()).item()
         return {
             "package": msgspec.to_builtins(package),
@@ -245,6 +243,7 @@ def _end_with_parent() -> None:
 
 
 def main() -> None:
+    """Read the job from standard input, do it, report on the file descriptor given as argument."""
     report_fd = int(sys.argv[1])
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     if job.memory_mb:
@@ -255,6 +254,9 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with os.fdopen(report_fd, "wb") as out:
         run_job(job, out)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # everything is reported; tearing down the libraries would cost half a second
 
 
 if __name__ == "__main__":

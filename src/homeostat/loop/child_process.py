@@ -1,5 +1,6 @@
 """Starting a training child, reading its reports, and ending it when it hangs or its cycle is taken over."""
 
+import contextlib
 import os
 import queue
 import signal
@@ -10,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import msgspec
 
@@ -38,7 +39,7 @@ class TrainingChild:
     def __init__(self, job: Job, *, timeout: int, lost: threading.Event) -> None:
         self._timeout = timeout
         self._lost = lost
-        self._log: IO[bytes] = tempfile.TemporaryFile()
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed when the block of the child is left
         read, write = os.pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "homeostat.loop.child", str(write)],
@@ -61,7 +62,7 @@ class TrainingChild:
         except BrokenPipeError:
             pass  # it died at once; reports() says how
 
-    def __enter__(self) -> "TrainingChild":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,10 +129,8 @@ class TrainingChild:
 
     def _kill(self) -> None:
         if self._process.poll() is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # its own session: grandchildren go too
-            except ProcessLookupError:
-                pass
             self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()

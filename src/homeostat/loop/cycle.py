@@ -255,7 +255,15 @@ class CycleSteps:
     ) -> None:
         cycle, at = attempt.cycle, self._clock.now()
         releases.record(
-            conn, "cycle.ended", cycle.model, at=at, actor="loop", reason=reason, cycle=cycle.id, outcome=outcome, version=version
+            conn,
+            "cycle.ended",
+            cycle.model,
+            at=at,
+            actor="loop",
+            reason=reason,
+            cycle=cycle.id,
+            outcome=outcome,
+            version=version,
         )
 
     def on_failure(self, attempt: Attempt, conn: Connection, error: BaseException) -> None:
@@ -267,5 +275,15 @@ class CycleSteps:
             artifacts.log_artifact(conn, self._blobs, cycle.run, "train.log", error.log)
         if runs.find_run(conn, cycle.run).status == "running":  # what comes after training cannot fail the run
             runs.end_run(conn, cycle.run, status="failed", error=traceback or str(error), at=at)
-        releases.record(conn, "cycle.ended", cycle.model, at=at, actor="loop", reason=str(error), cycle=cycle.id, outcome="failed", version=None)
+        releases.record(
+            conn,
+            "cycle.ended",
+            cycle.model,
+            at=at,
+            actor="loop",
+            reason=str(error),
+            cycle=cycle.id,
+            outcome="failed",
+            version=None,
+        )
         releases.notify(conn, "cycle.failed", cycle.model, at=at, reason=str(error), cycle=cycle.id)

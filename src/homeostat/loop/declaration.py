@@ -63,7 +63,9 @@ def compare(old: Declaration | None, new: Declaration) -> PlanLine:
     if old is None:
         return PlanLine(model=new.model, change="new")
     before, after = (msgspec.to_builtins(item) for item in (old, new))
-    changed = tuple(f"{key}: {_short(before[key])} -> {_short(after[key])}" for key in after if before[key] != after[key])
+    changed = tuple(
+        f"{key}: {_short(before[key])} -> {_short(after[key])}" for key in after if before[key] != after[key]
+    )
     return PlanLine(model=new.model, change="changed" if changed else "unchanged", fields=changed)
 
 

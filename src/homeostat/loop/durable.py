@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -195,7 +196,15 @@ class Worker:
             answer = self._handlers[name](attempt)
             if isinstance(answer, Wait):
                 with attempt.commit() as conn:
-                    _set(conn, attempt.cycle.id, state="waiting", owner="", lease_until=0.0, attempts=0, reason=answer.reason)
+                    _set(
+                        conn,
+                        attempt.cycle.id,
+                        state="waiting",
+                        owner="",
+                        lease_until=0.0,
+                        attempts=0,
+                        reason=answer.reason,
+                    )
                 return
             if isinstance(answer, End):
                 with attempt.commit() as conn:
@@ -232,9 +241,7 @@ def submit(
     forced: bool = False,
 ) -> tuple[Cycle, bool]:
     """Queue a cycle; a model has at most one open, which is returned instead (second value False)."""
-    existing = conn.execute(
-        cycles.select().where(cycles.c.model == model, cycles.c.state.in_(OPEN_STATES))
-    ).mappings()
+    existing = conn.execute(cycles.select().where(cycles.c.model == model, cycles.c.state.in_(OPEN_STATES))).mappings()
     if (row := existing.first()) is not None:
         return to_cycle(dict(row)), False
     cycle = Cycle(
@@ -264,6 +271,7 @@ def submit(
 
 
 def get_cycle(conn: Connection, cycle_id: str) -> Cycle | None:
+    """One cycle; None when there is none with this id."""
     row = conn.execute(cycles.select().where(cycles.c.id == cycle_id)).mappings().first()
     return None if row is None else to_cycle(dict(row))
 
@@ -283,6 +291,7 @@ def list_cycles(conn: Connection, model: str | None = None) -> list[Cycle]:
 
 
 def to_cycle(row: dict[str, Any]) -> Cycle:
+    """The cycle of a table row."""
     return Cycle(**row | {"definition": tuple(row["definition"])})
 
 
@@ -318,10 +327,9 @@ def _owner_is_dead(owner: str) -> bool:
 def _started(pid: int) -> str:
     """When a process began, in clock ticks since boot; tells a process from a later one with the same pid."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            fields = stat.read().rpartition(b")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except FileNotFoundError:
-        return "" if os.path.isdir("/proc/self") else "unknown"
+        return "" if Path("/proc/self").is_dir() else "unknown"
     return "" if fields[0] == b"Z" else fields[19].decode()
 
 

@@ -87,9 +87,7 @@ class Engine:
 
 
 def _start(conn: Connection, declaration: Declaration, text: str, evidence: dict[str, object], now: int) -> str | None:
-    cycle, is_new = start_cycle(
-        conn, declaration.model, cause=text, actor="loop", as_of=now, evidence=evidence
-    )
+    cycle, is_new = start_cycle(conn, declaration.model, cause=text, actor="loop", as_of=now, evidence=evidence)
     return cycle.id if is_new else None
 
 

@@ -37,9 +37,7 @@ def check_logged_vectors(
     It runs the declared on-demand functions, so it belongs into a command or a child process.
     """
     with database.read() as conn:
-        rows = [
-            row for row in scan_log(conn, blobs, folder, model=model) if row.status == "ok" and row.arm != "shadow"
-        ]
+        rows = [row for row in scan_log(conn, blobs, folder, model=model) if row.status == "ok" and row.arm != "shadow"]
     step = max(1, -(-len(rows) // sample))
     by_version: dict[int, list[LoggedRow]] = defaultdict(list)
     for row in rows[::step]:

@@ -37,7 +37,9 @@ def put_in_service(
     key: str,
 ) -> None:
     """Make a version the champion and send it all traffic; the same `key` a second time changes nothing."""
-    set_alias(conn, model, CHAMPION, version, at=at, actor=actor, reason=reason, evidence=evidence, key=key, kind="promote")
+    set_alias(
+        conn, model, CHAMPION, version, at=at, actor=actor, reason=reason, evidence=evidence, key=key, kind="promote"
+    )
     route(conn, model, [Arm(version=version, weight=10_000, arm="stable")], at=at, actor=actor, reason=reason)
     notify(conn, "version.promoted", model, at=at, version=version, reason=reason)
 
@@ -62,9 +64,7 @@ def route(
     )
 
 
-def roll_back(
-    conn: Connection, model: str, *, at: int, actor: str, reason: str, to: int | None = None
-) -> AliasMove:
+def roll_back(conn: Connection, model: str, *, at: int, actor: str, reason: str, to: int | None = None) -> AliasMove:
     """One call back: stop a running rollout, move the champion to the version before, and route to it.
 
     Raises:

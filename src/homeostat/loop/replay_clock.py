@@ -16,5 +16,6 @@ def load_clock(database: Database, *, start: int) -> DrivenClock:
 
 
 def save_clock(database: Database, now: int) -> None:
+    """Keep the time, so that a restart goes on from it."""
     with database.write() as conn:
         upsert(conn, clock, [{"id": 1, "now": now}], key=["id"], update=["now"])

@@ -103,4 +103,6 @@ def _end_challenge(conn: Connection, rollout: Rollout, reason: str, *, at: int) 
             evidence={"rollout": rollout.id, "state": rollout.state},
         )
     if rollout.state in ("rolled_back", "held"):
-        releases.notify(conn, f"rollout.{rollout.state}", rollout.model, at=at, version=rollout.candidate, reason=reason)
+        releases.notify(
+            conn, f"rollout.{rollout.state}", rollout.model, at=at, version=rollout.candidate, reason=reason
+        )

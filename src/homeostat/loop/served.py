@@ -24,9 +24,7 @@ def load_served(database: Database, blobs: BlobStore, model: str, version: int) 
     with database.read() as conn:
         registered = get_version(conn, model, version)
     features = version_features(blobs, registered)
-    scorer = load_scorer(
-        blobs, registered.package.flavor, registered.package.manifest, registered.signature.task
-    )
+    scorer = load_scorer(blobs, registered.package.flavor, registered.package.manifest, registered.signature.task)
     store = _shared_store(database, features)
     store.refresh()
     return Served(
@@ -54,9 +52,7 @@ def version_features(blobs: BlobStore, version: ModelVersion) -> FeatureSet:
     """The features a version was trained on, from the declared file as it was applied then."""
     lineage = version.lineage
     source = blobs.get(lineage["file_digest"])
-    _spec, features = load_model(
-        source, name=lineage["file_name"], root=Path(lineage["root"]), model=version.model
-    )
+    _spec, features = load_model(source, name=lineage["file_name"], root=Path(lineage["root"]), model=version.model)
     if features.hash != version.signature.feature_hash:
         raise Refused(
             f"the features of {version.model}@{version.version} are not those it was trained on "

@@ -1,6 +1,8 @@
-"""When a model is retrained: rules that call for a cycle. A needless cycle costs compute, never quality: the gate decides.
+"""When a model is retrained: rules that call for a cycle.
 
-    retrain=hs.when(hs.worse("log_loss", by=0.10)) | hs.older_than("60d")
+A needless cycle costs compute, never quality: the gate decides.
+
+retrain=hs.when(hs.worse("log_loss", by=0.10)) | hs.older_than("60d")
 """
 
 from __future__ import annotations
@@ -55,9 +57,7 @@ class Retrain(msgspec.Struct, frozen=True, kw_only=True):
 
     def __or__(self, other: Condition | Retrain) -> Retrain:
         more = other if isinstance(other, Retrain) else when(other)
-        return Retrain(
-            conditions=(*self.conditions, *more.conditions), cooldown=max(self.cooldown, more.cooldown)
-        )
+        return Retrain(conditions=(*self.conditions, *more.conditions), cooldown=max(self.cooldown, more.cooldown))
 
     def __ror__(self, other: Condition) -> Retrain:
         return when(other) | self

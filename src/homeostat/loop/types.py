@@ -18,7 +18,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Label(msgspec.Struct, frozen=True):
-    """What the model predicts: an SQL expression over the example's columns, and the column that says when it is known.
+    """What the model predicts: an SQL expression over an example's columns, and the column that says when it is known.
 
     A boolean expression makes a binary classifier, a numeric one a regression.
     """
@@ -28,7 +28,7 @@ class Label(msgspec.Struct, frozen=True):
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A declared model, as `hs.model` collected it; holds the user's objects, so it lives in user-code processes only."""
+    """A declared model, as `hs.model` collected it; holds the user's objects, so only user-code processes have it."""
 
     name: str
     examples: Source

@@ -62,9 +62,18 @@ def _execute(source: bytes, *, name: str, root: Path) -> ModuleType:
         if isinstance(error, KeyboardInterrupt):
             raise
         where = "".join(traceback.format_exception_only(error)).strip()
-        line = next((frame.lineno for frame in reversed(traceback.extract_tb(error.__traceback__)) if frame.filename == str(path)), None)
+        line = next(
+            (
+                frame.lineno
+                for frame in reversed(traceback.extract_tb(error.__traceback__))
+                if frame.filename == str(path)
+            ),
+            None,
+        )
         raise UserCodeFailed(
-            f"{name}{f', line {line}' if line else ''}: {where}", field="file", next_step="mend the file and apply again"
+            f"{name}{f', line {line}' if line else ''}: {where}",
+            field="file",
+            next_step="mend the file and apply again",
         ) from error
     return module
 

@@ -104,7 +104,8 @@ def _is_worse(
         "window": [to_iso(start), to_iso(now)],
         "version": champion.version,
     }
-    text = f"{rule.metric} {value:.4f} over {format_duration(rule.window)}, {loss:+.1%} against {reference:.4f} at the gate"
+    over = format_duration(rule.window)
+    text = f"{rule.metric} {value:.4f} over {over}, {loss:+.1%} against {reference:.4f} at the gate"
     return Cause(text=text, evidence=evidence)
 
 

@@ -9,8 +9,12 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from homeostat.ground.clock import DAY
 from homeostat.monitoring.health import SERVED
 from homeostat.monitoring.store import labels, outcomes
+
+DELAYS_FROM = 2 * DAY
+"""How far before a window label delays are learned from."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -65,8 +69,8 @@ def window_accuracy(
     version: int | None = None,
 ) -> AccuracyWindow:
     """The served answers (not the shadows') to requests from `start` to before `end`, on labels known by `now`."""
-    # The delays of the window before are needed too: within a young window only the fast labels have come in.
-    rows = joined(conn, model, version=version, start=start - (end - start), end=end, now=now)
+    # Delays from before the window are needed too: within a young window only the fast labels have come in.
+    rows = joined(conn, model, version=version, start=start - min(end - start, DELAYS_FROM), end=end, now=now)
     inside = rows.at >= start
     predictions = _count_predictions(conn, model, version, start, end)
     labelled = int(inside.sum())

@@ -34,7 +34,7 @@ def set_alias(
     actor: str,
     reason: str = "",
     evidence: Mapping[str, Any] | None = None,
-    expected: int | None | UnsetType = UNSET,
+    expected: int | UnsetType | None = UNSET,
     key: str | None = None,
     kind: Kind = "set",
 ) -> AliasMove:
@@ -264,5 +264,5 @@ def _check_alias(alias: str) -> str:
     return check_name(alias, what="alias")
 
 
-def _spoken(version: int | None | UnsetType) -> str:
+def _spoken(version: int | UnsetType | None) -> str:
     return f"version {version}" if isinstance(version, int) else "no version"

@@ -113,7 +113,7 @@ def aliases_of(conn: Connection, model: str) -> dict[str, int]:
     """Where each alias of a model stands."""
     table = store.aliases
     query = sa.select(table.c.alias, table.c.version).where(table.c.model == model).order_by(table.c.alias)
-    return {alias: version for alias, version in conn.execute(query)}
+    return {row.alias: row.version for row in conn.execute(query)}
 
 
 def alias_at(conn: Connection, model: str, alias: str) -> int:

@@ -114,7 +114,7 @@ def check_trees(model: Any) -> None:
             _check(name, _bins_are_sound(part, columns))
 
 
-def _check(name: str, sound: bool) -> None:
+def _check(name: str, sound: bool) -> None:  # noqa: FBT001  a finding, not a switch
     if not sound:
         raise Refused(
             f"a {name} of the model points outside its arrays", field="model", next_step="package the model again"

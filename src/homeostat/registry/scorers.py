@@ -1,5 +1,6 @@
 """Scorers: a stored package, verified and loaded, ready to answer rows."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -79,6 +80,8 @@ class SklearnScorer:
     """A scikit-learn estimator or pipeline."""
 
     def __init__(self, model: Any, task: str) -> None:
+        # scikit-learn says this once a call from threads it did not start; no setting of ours has to travel there.
+        warnings.filterwarnings("ignore", message=r"`sklearn\.utils\.parallel\.delayed`", category=UserWarning)
         self._model = safe_sklearn.settle(model)
         self._column: int | None = None
         self._binary = task == "binary"

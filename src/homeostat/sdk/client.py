@@ -31,9 +31,7 @@ class Client(Protocol):
 
     def model(self, name: str) -> dict[str, Any]: ...
 
-    def rollback(
-        self, model: str, *, to: int | None = None, reason: str = "asked for by a person"
-    ) -> dict[str, Any]:
+    def rollback(self, model: str, *, to: int | None = None, reason: str = "asked for by a person") -> dict[str, Any]:
         """Move the champion, and all traffic, back."""
         ...
 

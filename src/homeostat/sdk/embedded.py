@@ -60,9 +60,7 @@ class Embedded:
     def model(self, name: str) -> dict[str, Any]:
         return self._service.model(name)
 
-    def rollback(
-        self, model: str, *, to: int | None = None, reason: str = "asked for by a person"
-    ) -> dict[str, Any]:
+    def rollback(self, model: str, *, to: int | None = None, reason: str = "asked for by a person") -> dict[str, Any]:
         return self._service.rollback(model, RollbackBody(reason=reason, to=to))
 
     def why(self, model: str) -> dict[str, Any]:
@@ -108,5 +106,3 @@ def start_tracked_run(project: str, *, name: str, home: str | None) -> ActiveRun
         code=code_snapshot(Path.cwd()),
         environment=environment_snapshot(),
     )
-
-

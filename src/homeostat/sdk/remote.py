@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import httpx
 import msgspec
@@ -71,9 +71,7 @@ class Remote:
     def model(self, name: str) -> dict[str, Any]:
         return self._get(f"/api/models/{name}")  # type: ignore[no-any-return]
 
-    def rollback(
-        self, model: str, *, to: int | None = None, reason: str = "asked for by a person"
-    ) -> dict[str, Any]:
+    def rollback(self, model: str, *, to: int | None = None, reason: str = "asked for by a person") -> dict[str, Any]:
         return self._post(f"/api/models/{model}/rollback", {"to": to, "reason": reason})
 
     def why(self, model: str) -> dict[str, Any]:
@@ -133,9 +131,9 @@ class Remote:
     def _decoded(self, answer: httpx.Response) -> Any:
         if answer.is_success:
             return msgspec.json.decode(answer.content)
-        self._raise(answer)
+        raise self._error(answer)
 
-    def _raise(self, answer: httpx.Response) -> NoReturn:
+    def _error(self, answer: httpx.Response) -> errors.HomeostatError:
         try:
             body = msgspec.json.decode(answer.content)
             code, text = str(body.get("code", "")), str(body.get("error", answer.text))
@@ -143,5 +141,5 @@ class Remote:
             code, text, body = "", answer.text, {}
         next_step = str(body.get("next_step", ""))
         message = text.removesuffix(f"; {next_step}") if next_step else text
-        kind = _BY_CODE.get(code, errors.Unavailable if answer.status_code >= 500 else errors.Invalid)  # noqa: PLR2004
-        raise kind(message, field=str(body.get("field", "")), next_step=next_step)
+        kind = _BY_CODE.get(code, errors.Unavailable if answer.status_code >= 500 else errors.Invalid)
+        return kind(message, field=str(body.get("field", "")), next_step=next_step)

@@ -28,6 +28,7 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str]) -
             ValidationException: errors.answer_validation,
             HTTPException: errors.answer_http,
             msgspec.DecodeError: errors.answer_decoding,
+            Exception: errors.answer_unknown,
         },
         openapi_config=OpenAPIConfig(title="Homeostat", version=__version__, path="/api/schema"),
         request_max_body_size=max_body,

@@ -1,5 +1,7 @@
 """Errors to answers: the one place where the control plane decides on a status and a body."""
 
+import sys
+import traceback
 from typing import Any
 
 import msgspec
@@ -32,4 +34,13 @@ def answer_http(_request: Request[Any, Any, Any], error: HTTPException) -> Respo
 
 
 def answer_decoding(_request: Request[Any, Any, Any], error: msgspec.DecodeError) -> Response[dict[str, Any]]:
+    """A body that is no JSON."""
     return Response({"error": str(error), "code": "invalid"}, status_code=400, media_type=MediaType.JSON)
+
+
+def answer_unknown(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    """A fault of ours: the traceback goes to our log, not to the caller."""
+    text = "".join(traceback.format_exception(error))
+    sys.stderr.write(f"{request.method} {request.url.path}: {text}")
+    body = {"error": f"internal error: {type(error).__name__}; see the server's log", "code": "error"}
+    return Response(body, status_code=500, media_type=MediaType.JSON)

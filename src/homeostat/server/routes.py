@@ -14,7 +14,7 @@ from homeostat.server.service import Service
 Tick = Callable[[], dict[str, Any]]
 
 
-def build_routes(service: Service, *, tick: Tick, serving_url: Callable[[], str]) -> list[HTTPRouteHandler]:
+def build_routes(service: Service, *, tick: Tick, serving_url: Callable[[], str]) -> list[HTTPRouteHandler]:  # noqa: C901  a row of routes, no branch in it
     """Every route; handlers run in threads, for the verbs block on the catalogue."""
 
     @get("/api/health", sync_to_thread=True)

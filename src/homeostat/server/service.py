@@ -147,5 +147,3 @@ def _moment(value: str | int | None, now: int, index: int) -> int:
     if isinstance(value, int):
         return value
     return from_iso(value, field=f"labels[{index}].at")
-
-

@@ -24,9 +24,7 @@ def serve_version(settings: Settings, ref: str, *, on_ready: Callable[[str, str,
     command = [sys.executable, "-m", "homeostat.server.worker", "--home", str(settings.home_path), "--parent-watch"]
     command += ["--host", settings.host, "--port", str(settings.serving_port)]
     command += ["--model", model, "--version", str(version)]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=worker_environment(settings)
-    )
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=worker_environment(settings))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: process.terminate())
     assert process.stdout is not None  # PIPE above

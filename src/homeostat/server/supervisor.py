@@ -102,7 +102,9 @@ class Supervisor:
         command += ["--host", settings.host, "--port", str(self.port), "--parent-watch"]
         if settings.clock != "system":
             command.append("--driven-clock")
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=worker_environment(settings))
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=worker_environment(settings)
+        )
 
     def _watch_output(self, output: IO[bytes]) -> None:
         """The first line says that it is ready; whatever follows goes to our own output."""

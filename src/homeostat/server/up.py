@@ -18,8 +18,8 @@ from homeostat.ground.errors import HomeostatError, Unavailable
 from homeostat.ground.settings import Settings
 from homeostat.loop.engine import Engine
 from homeostat.server.app import build_app
-from homeostat.server.listen import listening
 from homeostat.server.guard import check_bind
+from homeostat.server.listen import listening
 from homeostat.server.service import Service
 from homeostat.server.supervisor import Supervisor
 from homeostat.server.webhooks import send_due
@@ -74,9 +74,7 @@ class Home:
                 sys.stderr.write(f"{name}: {text}\n")
 
 
-def run_home(
-    settings: Settings, *, on_ready: Callable[[str, Home], None], parent_watch: bool = False
-) -> None:
+def run_home(settings: Settings, *, on_ready: Callable[[str, Home], None], parent_watch: bool = False) -> None:
     """Serve until SIGINT or SIGTERM; `on_ready` gets the address once both planes answer."""
     home = Home(settings)
     port = settings.port or free_port(settings.host)
@@ -125,5 +123,3 @@ def _check_free(host: str, port: int) -> None:
             raise Unavailable(
                 f"port {port} on {host} is taken", field="port", next_step="stop the other server or give --port"
             ) from error
-
-

@@ -39,7 +39,7 @@ def read_artifact(conn: Connection, blobs: BlobStore, run_id: str, path: str) ->
     find_run(conn, run_id)
     table = store.artifacts
     rows = conn.execute(sa.select(table.c.path, table.c.digest).where(table.c.run == run_id).order_by(table.c.path))
-    known = {name: digest for name, digest in rows}
+    known = {row.path: row.digest for row in rows}
     if path not in known:
         names = ", ".join(list(known)[:10]) or "none"
         raise NotFound(f"run {run_id} has no artifact {path!r}", field="path", next_step=f"it has: {names}")

@@ -273,7 +273,7 @@ def _checked_step(key: str, step: Any) -> int:
 
 def _pairs(conn: Connection, table: sa.Table, run_id: str) -> dict[str, str]:
     rows = conn.execute(sa.select(table.c.key, table.c.value).where(table.c.run == run_id).order_by(table.c.key))
-    return {key: value for key, value in rows}
+    return {row.key: row.value for row in rows}
 
 
 def _last_metrics(conn: Connection, run_id: str) -> dict[str, float]:

@@ -71,7 +71,7 @@ artifacts = sa.Table(
 
 
 def storable(text: str) -> str:
-    """`text` without what a database refuses: NUL (PostgreSQL) and lone surrogates (both).
+    r"""`text` without what a database refuses: NUL (PostgreSQL) and lone surrogates (both).
 
     >>> storable("a\\x00b")
     'a\\ufffdb'

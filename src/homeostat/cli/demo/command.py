@@ -4,7 +4,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 import msgspec
@@ -106,9 +106,7 @@ def _say_first(run: dict[str, Any]) -> None:
     click.echo(f"Version 1 in service: log loss {metrics['eval_log_loss']:.4f}, ROC AUC {metrics['eval_roc_auc']:.4f}")
 
 
-def _result(
-    settings: Any, embedded: Embedded, control: Remote, progress: Progress, started: float
-) -> dict[str, Any]:
+def _result(settings: Any, embedded: Embedded, control: Remote, progress: Progress, started: float) -> dict[str, Any]:
     model = control.model(MODEL)
     counts = model["counts"]
     parity = embedded.parity(MODEL, sample=20_000)
@@ -132,7 +130,8 @@ class Screen:
     _TOLD = ("cycle.started", "gate.judged", "rollout.started", "rollout.advanced", "cycle.ended", "alarm.opened")
 
     def __init__(self, year: Year) -> None:
-        from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
 
         self._year = year
         self._live = sys.stdout.isatty()
@@ -146,7 +145,7 @@ class Screen:
         self._task = self._bar.add_task("", total=year.end - year.start, rows="0")
         self._month = ""
 
-    def __enter__(self) -> "Screen":
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
@@ -178,5 +177,3 @@ def _wait_for_interrupt() -> None:
             time.sleep(3600)
     except KeyboardInterrupt:
         click.echo()
-
-

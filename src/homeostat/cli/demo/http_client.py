@@ -30,7 +30,9 @@ class JsonClient:
                 self.close()
                 if time.monotonic() > deadline:
                     host, port = self._address
-                    raise Unavailable(f"{host}:{port} does not answer: {error}", next_step="see its messages") from error
+                    raise Unavailable(
+                        f"{host}:{port} does not answer: {error}", next_step="see its messages"
+                    ) from error
                 time.sleep(0.05)
 
     def close(self) -> None:
@@ -44,6 +46,6 @@ class JsonClient:
         self._connection.request("POST", path, data, {"Content-Type": "application/json"})
         answer = self._connection.getresponse()
         content = answer.read()
-        if answer.status >= 300:  # noqa: PLR2004
+        if answer.status >= 300:
             raise HomeostatError(f"{path} answered {answer.status}: {content.decode(errors='replace')[:500]}")
         return msgspec.json.decode(content)

@@ -45,12 +45,18 @@ class Replay:
 
     def run(self, report: Callable[[Progress], None]) -> Progress:
         """The whole year; `report` is called after every look."""
+        slices = self._year.slices()
+        upcoming = next(slices, None)
+        if upcoming is not None:
+            self._know(upcoming)
         with ThreadPoolExecutor(1) as asker:
-            for slice_ in self._year.slices():
-                self._know(slice_)
-                # The worker answers while the server takes the labels in: they are two processes, as in real life.
+            while (slice_ := upcoming) is not None:
+                # The worker answers while the server takes in labels and news: two processes, as in real life. News of
+                # the next hours cannot leak: every row is answered as of its own time.
                 asked = asker.submit(self._ask, slice_)
                 self._tell(slice_)
+                if (upcoming := next(slices, None)) is not None:
+                    self._know(upcoming)
                 asked.result()
                 if slice_.end % LOOK_EVERY == 0 or slice_.end == self._year.end:
                     self._look(slice_.end)

@@ -38,7 +38,9 @@ def summarise(settings: Settings, model: str) -> dict[str, Any]:
             for row in scan_log(conn, blobs, log_folder(settings), model=model)
             if row.status == "ok" and row.arm != "shadow" and row.request_id in truth
         ]
-        columns = {version: get_version(conn, model, version).signature.columns for version in {row.version for row in rows}}
+        columns = {
+            version: get_version(conn, model, version).signature.columns for version in {row.version for row in rows}
+        }
     rows.sort(key=lambda row: row.version)
     y = np.array([truth[row.request_id] for row in rows])
     served = np.array([row.score for row in rows])

@@ -6,6 +6,7 @@ import sys
 import threading
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import msgspec
 
@@ -43,7 +44,7 @@ class ServerProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def __enter__(self) -> "ServerProcess":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

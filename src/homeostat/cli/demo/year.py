@@ -8,7 +8,7 @@ import msgspec
 
 from homeostat.ground.clock import HOUR
 
-SLICE = 2 * HOUR
+SLICE = 3 * HOUR
 """Event time that one round of requests covers; every row still carries its own time."""
 
 
@@ -35,9 +35,7 @@ class Year:
         self.start = start
         self.end = end
         flights = pl.read_parquet(folder / "flights.parquet")
-        times = {
-            name: pl.col(name).dt.epoch("us") for name in ("sched_dep_ts", "sched_arr_ts", "dep_ts", "arr_ts")
-        }
+        times = {name: pl.col(name).dt.epoch("us") for name in ("sched_dep_ts", "sched_arr_ts", "dep_ts", "arr_ts")}
         flights = flights.with_columns(**times)
         weather = pl.read_parquet(folder / "weather.parquet").with_columns(pl.col("ts").dt.epoch("us"))
         self._weather = _cut(weather, "ts", start, end)
@@ -50,7 +48,7 @@ class Year:
         self._departing = _cut(asked, "request_time", start, end)
         labels = flights.filter(pl.col("sched_dep_ts") >= start).select(
             pl.format("flight-{}", "flight_id").alias("request_id"),
-            (pl.col("arr_delay_min") > 15).alias("value"),  # noqa: PLR2004  the declared label
+            (pl.col("arr_delay_min") > 15).alias("value"),
             pl.col("arr_ts").alias("at"),
         )
         self._labels = _cut(labels.filter(pl.col("value").is_not_null()), "at", start, end)

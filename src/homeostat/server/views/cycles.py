@@ -50,7 +50,7 @@ def rollout_view(rollout: Any) -> dict[str, Any]:
 
 
 def why_view(conn: Connection, model: str) -> dict[str, Any]:
-    """Why a model did (not) retrain, promote, roll back: its events, and how far each retraining rule is from firing."""
+    """Why a model did (not) retrain, promote, roll back: its rules, its cycles, its events."""
     declaration = get_declaration(conn, model)
     return {
         "model": model,

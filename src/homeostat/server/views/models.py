@@ -12,9 +12,9 @@ from homeostat.loop.durable import list_cycles
 from homeostat.loop.releases import CHALLENGER, CHAMPION
 from homeostat.monitoring.accuracy import counts
 from homeostat.monitoring.alarms import list_alarms
-from homeostat.registry.types import ModelVersion
 from homeostat.registry.aliases import history
 from homeostat.registry.models import aliases_of, list_models, list_versions
+from homeostat.registry.types import ModelVersion
 from homeostat.rollout.store import running_rollout
 from homeostat.server.views.cycles import cycle_view
 from homeostat.serving.endpoints import find_endpoint
