@@ -14,6 +14,7 @@ from homeostat.loop.triggers import Condition, Drifted, OlderThan, Worse
 from homeostat.monitoring.accuracy import joined
 from homeostat.monitoring.alarms import list_alarms
 from homeostat.monitoring.rules import check_watch
+from homeostat.monitoring.types import Accuracy
 from homeostat.registry.models import get_version
 from homeostat.registry.types import ModelVersion
 from homeostat.rollout.store import running_rollout
@@ -37,6 +38,7 @@ def watch_model(conn: Connection, declaration: Declaration, *, now: int) -> None
     champion = champion_of(conn, declaration.model)
     if champion is None:
         return
+    metrics = tuple({rule.metric for rule in declaration.watch if isinstance(rule, Accuracy)})
     check_watch(
         conn,
         declaration.watch,
@@ -44,7 +46,7 @@ def watch_model(conn: Connection, declaration: Declaration, *, now: int) -> None
         version=champion.version,
         reference=champion.bins,
         reference_metrics=reference_metrics(champion),
-        metrics_fn=lambda y, score: compute(declaration.task, y, score),
+        metrics_fn=lambda y, score: compute(declaration.task, y, score, metrics),
         now=now,
     )
 

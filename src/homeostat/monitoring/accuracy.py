@@ -103,7 +103,7 @@ def joined(
         .where(*_asked(model, version, arms, start, end))
         .order_by(outcomes.c.at, outcomes.c.request_id, outcomes.c.version)
     )
-    columns: list[Any] = list(zip(*conn.execute(query).all(), strict=True)) or [()] * 6
+    columns = _columns(conn, query, 6)
     return Joined(
         request_ids=list(columns[0]),
         at=np.array(columns[1], dtype=np.int64),
@@ -134,7 +134,7 @@ def paired(conn: Connection, model: str, *, stable: int, candidate: int, after_s
         .where(first.c.seq > after_seq, first.c.seq <= up_to_seq, first.c.model.concat("") == model, ~was_labelled)
         .order_by(first.c.seq)
     )
-    columns: list[Any] = list(zip(*conn.execute(query).all(), strict=True)) or [()] * 5
+    columns = _columns(conn, query, 5)
     return Paired(
         seq=np.array(columns[0], dtype=np.int64),
         label_at=np.array(columns[1], dtype=np.int64),
@@ -155,6 +155,13 @@ def counts(conn: Connection, model: str) -> dict[str, int]:
         "labels": int(conn.execute(labelled).scalar_one()),
         "joined": int(conn.execute(predictions.where(is_labelled)).scalar_one()),
     }
+
+
+def _columns(conn: Connection, query: sa.Select[Any], width: int) -> list[Any]:
+    """The columns of a result of plain numbers and texts, straight from the driver: a third of the price of rows."""
+    cursor = conn.execute(query).cursor
+    assert cursor is not None  # a select has one
+    return list(zip(*cursor.fetchall(), strict=True)) or [()] * width
 
 
 def _believed(now: int) -> sa.Subquery:

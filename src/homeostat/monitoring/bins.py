@@ -76,7 +76,8 @@ def _edges(values: Matrix) -> tuple[float, ...]:
     distinct = np.unique(finite)
     if len(distinct) < BINS - 1:
         # Each value its own bin, and one on either side: a constant column that starts to move is seen.
-        edges = np.concatenate([[np.nextafter(distinct[0], -np.inf)], distinct])
+        with np.errstate(over="ignore"):  # below the lowest float lies -inf, which is an edge like any other
+            edges = np.concatenate([[np.nextafter(distinct[0], -np.inf)], distinct])
     else:
         edges = np.unique(np.quantile(finite, np.arange(1, BINS) / BINS, method="inverted_cdf"))
     return tuple(float(edge) for edge in edges)

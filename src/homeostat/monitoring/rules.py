@@ -173,6 +173,8 @@ def _skew(
     if start is None or start + rule.window > now:
         yield Finding(kind="skew", subject="", status="insufficient", evidence={"rows": 0})
         return
+    if now > start + 2 * rule.window:
+        return  # a version's first days do not change any more: what was found then stands
     window = (start, start + rule.window)
     counts = profile(conn, model, version, reference, start=start, end=window[1])
     values = compare(reference, counts, floor=rule.floor)
