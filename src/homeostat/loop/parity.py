@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import polars as pl
 
+from homeostat.features.compiled import FeatureSet
 from homeostat.features.parity import ParityReport, check_parity
 from homeostat.loop.served import version_features
 from homeostat.registry.models import get_version
-from homeostat.serving.scan import scan_log
-from homeostat.serving.segments import LoggedRow
+from homeostat.registry.types import ModelVersion
+from homeostat.serving.scan import scan_frames
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 
@@ -36,13 +38,44 @@ def check_logged_vectors(
 
     It runs the declared on-demand functions, so it belongs into a command or a child process.
     """
+    answered = answered_rows(database, blobs, folder, model)
+    rows = answered.gather_every(max(1, -(-len(answered) // sample)))
+    reports = []
+    known: dict[str, FeatureSet] = {}
+    for (number,), some in rows.partition_by("version", as_dict=True).items():
+        with database.read() as conn:
+            version = get_version(conn, model, int(number))
+        wanted = version.signature.feature_hash
+        if wanted not in known:  # versions mostly differ in their data, not in their features
+            known[wanted] = version_features(blobs, version)
+        reports.append(_check_version(version, known[wanted], some))
+    return _together(model, reports)
+
+
+def answered_rows(database: Database, blobs: BlobStore, folder: Path, model: str) -> pl.DataFrame:
+    """Every answered prediction of a model (shadows apart), in the order of the log."""
     with database.read() as conn:
-        rows = [row for row in scan_log(conn, blobs, folder, model=model) if row.status == "ok" and row.arm != "shadow"]
-    step = max(1, -(-len(rows) // sample))
-    by_version: dict[int, list[LoggedRow]] = defaultdict(list)
-    for row in rows[::step]:
-        by_version[row.version].append(row)
-    reports = [_check_version(database, blobs, model, version, some) for version, some in by_version.items()]
+        frames = [
+            frame.filter(pl.col("status") == "ok", pl.col("arm") != "shadow")
+            for frame in scan_frames(conn, blobs, folder, model=model)
+        ]
+    return pl.concat(frames) if frames else pl.DataFrame(schema={"version": pl.Int64})
+
+
+def _check_version(version: ModelVersion, features: FeatureSet, rows: pl.DataFrame) -> ParityReport:
+    inputs = [msgspec.json.decode(text) for text in rows["inputs"]]
+    return check_parity(
+        features,
+        version.signature.columns,
+        inputs=pl.DataFrame(inputs, infer_schema_length=None),
+        times=rows["at"].to_list(),
+        vectors=np.array(rows["vector"].to_list(), dtype=np.float64),
+        root=Path(version.lineage["root"]),
+        request_ids=rows["request_id"].to_list(),
+    )
+
+
+def _together(model: str, reports: list[ParityReport]) -> LoggedParity:
     features: dict[str, int] = defaultdict(int)
     for report in reports:
         for name, counts in report.features.items():
@@ -53,23 +86,4 @@ def check_logged_vectors(
         mismatched=sum(report.mismatched for report in reports),
         features={name: count for name, count in features.items() if count},
         examples=[msgspec.to_builtins(item) for report in reports for item in report.examples][:MOST_EXAMPLES],
-    )
-
-
-def _check_version(
-    database: Database, blobs: BlobStore, model: str, version: int, rows: list[LoggedRow]
-) -> ParityReport:
-    import polars as pl
-
-    with database.read() as conn:
-        registered = get_version(conn, model, version)
-    features = version_features(blobs, registered)
-    return check_parity(
-        features,
-        registered.signature.columns,
-        inputs=pl.DataFrame([row.inputs for row in rows], infer_schema_length=None),
-        times=[row.at for row in rows],
-        vectors=np.array([row.vector for row in rows], dtype=np.float64),
-        root=Path(registered.lineage["root"]),
-        request_ids=[row.request_id for row in rows],
     )

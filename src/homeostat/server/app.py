@@ -32,6 +32,7 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str]) -
         },
         openapi_config=OpenAPIConfig(title="Homeostat", version=__version__, path="/api/schema"),
         request_max_body_size=max_body,
+        logging_config=None,  # ours is stderr; Litestar's would print every request handed on to the worker
         debug=False,
     )
     return PredictionProxy(app, serving_url, max_body=max_body)

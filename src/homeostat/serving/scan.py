@@ -4,14 +4,25 @@ import io
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 from sqlalchemy.engine import Connection
 
 from homeostat.serving.log import stream_batches, wal_files
-from homeostat.serving.segments import COLUMNS, LoggedRow, Segment, count_answered, list_segments, rows_of
+from homeostat.serving.segments import (
+    COLUMNS,
+    LoggedRow,
+    Segment,
+    count_answered,
+    frame_of,
+    list_segments,
+    rows_of,
+)
 from homeostat.store.blobs import BlobStore
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def scan_log(
@@ -38,6 +49,19 @@ def scan_log(
             for batch in stream_batches(stream, path):
                 if model is None or batch.model == model:
                     yield from (row for row in rows_of(batch) if lower <= row.at < upper)
+
+
+def scan_frames(conn: Connection, blobs: BlobStore, folder: Path, *, model: str) -> Iterator["pl.DataFrame"]:
+    """The whole log of a model as frames, as `segments.frame_of` makes them; for work on many rows."""
+    import polars as pl
+
+    with ExitStack() as stack:
+        streams, segments = _open_all(conn, folder, stack)
+        for segment in segments:
+            if model in segment.models:
+                yield pl.read_parquet(io.BytesIO(blobs.get(segment.digest))).filter(pl.col("model") == model)
+        for path, stream in streams:
+            yield frame_of(batch for batch in stream_batches(stream, path) if batch.model == model)
 
 
 def count_predictions(conn: Connection, folder: Path, *, model: str | None = None) -> int:

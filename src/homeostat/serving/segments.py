@@ -6,7 +6,7 @@ The catalogue also holds how far each file has been ingested into the counters (
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -19,6 +19,9 @@ from homeostat.serving.log import is_finished, read_all
 from homeostat.serving.store import serving_segments, serving_wal
 from homeostat.store.blobs import BlobStore
 from homeostat.store.dialect import insert_new, upsert
+
+if TYPE_CHECKING:
+    import polars as pl
 
 COLUMNS = (
     "request_id",
@@ -197,6 +200,13 @@ def _input_rows(batch: PredictionBatch) -> list[dict[str, Any]]:
 
 
 def _to_parquet(batches: list[PredictionBatch]) -> bytes:
+    target = io.BytesIO()
+    frame_of(batches).write_parquet(target, compression="zstd")
+    return target.getvalue()
+
+
+def frame_of(batches: Iterable[PredictionBatch]) -> "pl.DataFrame":
+    """The rows of batches as a frame with `COLUMNS`: `vector` a list of floats, `inputs` JSON text."""
     import polars as pl
 
     schema: dict[str, Any] = dict.fromkeys(COLUMNS, pl.String) | {
@@ -217,6 +227,4 @@ def _to_parquet(batches: list[PredictionBatch]) -> bytes:
         columns["score"] += batch.scores or [None] * count
         columns["vector"] += split_vectors(batch)
         columns["inputs"] += [msgspec.json.encode(inputs).decode() for inputs in _input_rows(batch)]
-    target = io.BytesIO()
-    pl.DataFrame(columns, schema=schema).write_parquet(target, compression="zstd")
-    return target.getvalue()
+    return pl.DataFrame(columns, schema=schema)

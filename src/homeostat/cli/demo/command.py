@@ -127,7 +127,7 @@ def _result(settings: Any, embedded: Embedded, control: Remote, progress: Progre
 class Screen:
     """Live progress: a bar with the story beside it on a terminal, plain lines elsewhere."""
 
-    _TOLD = ("cycle.started", "gate.judged", "rollout.started", "rollout.advanced", "cycle.ended", "alarm.opened")
+    _TOLD = ("cycle.started", "gate.judged", "rollout.started", "rollout.advanced", "cycle.ended")
 
     def __init__(self, year: Year) -> None:
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -156,7 +156,7 @@ class Screen:
         day = to_iso(progress.now)[:10]
         for event in progress.events:
             if event["kind"] in self._TOLD:
-                self._print(f"{to_iso(event['at'])[:16].replace('T', ' ')}  {event['kind']:<16} {event['reason']}")
+                self._print(f"{to_iso(event['at'])[:16].replace('T', ' ')}  {event['kind']:<16} {_told(event)}")
         done = min(progress.now, self._year.end) - self._year.start
         rows = f"{progress.predictions:,}"
         self._bar.update(self._task, completed=done, description=day, rows=rows)
@@ -169,6 +169,14 @@ class Screen:
             self._bar.console.print(line, highlight=False, markup=False)
         else:
             click.echo(line)
+
+
+def _told(event: dict[str, Any]) -> str:
+    if event["kind"] == "rollout.started":
+        return f"version {event['data']['candidate']} in shadow of version {event['data']['stable']}"
+    if event["kind"] == "cycle.ended":
+        return f"{event['data']['outcome'].replace('_', ' ')}: {event['reason']}"
+    return str(event["reason"])
 
 
 def _wait_for_interrupt() -> None:

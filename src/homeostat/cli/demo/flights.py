@@ -78,7 +78,7 @@ def calendar(moment):
     gate=[hs.at_least("roc_auc", 0.62), hs.beats_champion("log_loss"), hs.no_slice_worse("origin", by=0.03)],
     rollout=hs.shadow() >> hs.canary(5, 25, 100),
     watch=[hs.accuracy("log_loss"), hs.skew(), hs.data_drift(), hs.latency(p99="50ms"), hs.errors(below=0.01)],
-    retrain=hs.when(hs.worse("log_loss", by=0.10), cooldown="14d") | hs.older_than("42d"),
+    retrain=hs.when(hs.worse("log_loss", by=0.10), cooldown="21d") | hs.older_than("42d"),
 )
 def late_arrival(train, run):
     """Gradient boosting with small trees and large leaves: a season is short, and the next one is different."""

@@ -12,7 +12,7 @@ from homeostat.ground.clock import DAY, HOUR, to_iso
 from homeostat.sdk.remote import Remote
 
 MODEL = "late-arrival"
-LOOK_EVERY = 6 * HOUR
+LOOK_EVERY = 12 * HOUR
 """Event time between two looks of the loop; a live server looks every ten seconds."""
 
 _DATATYPES = {"number": "FP64", "string": "BYTES", "time": "INT64", "boolean": "BOOL"}

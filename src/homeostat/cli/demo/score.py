@@ -1,20 +1,20 @@
 """What the year was worth: the loop's answers beside those of a model that was never retrained."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from homeostat.evaluation.metrics import compute
 from homeostat.ground.records import FeatureColumn
 from homeostat.ground.settings import Settings
 from homeostat.loop.engine import log_folder
+from homeostat.loop.parity import answered_rows
 from homeostat.monitoring.accuracy import joined
 from homeostat.registry.models import get_version
 from homeostat.registry.scorers import load_scorer
-from homeostat.serving.scan import scan_log
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import open_database
 
@@ -29,32 +29,29 @@ def summarise(settings: Settings, model: str) -> dict[str, Any]:
     the vocabulary of the version that answered to its own.
     """
     database, blobs = open_database(settings.database_url), BlobStore(settings.blobs_url)
+    rows = answered_rows(database, blobs, log_folder(settings), model)
     with database.read() as conn:
-        answered = joined(conn, model, start=0, end=1 << 62, now=1 << 62)
-        truth = dict(zip(answered.request_ids, answered.y, strict=True))
+        known = joined(conn, model, start=0, end=1 << 62, now=1 << 62)
+        truth = pl.DataFrame({"request_id": known.request_ids, "y": known.y})
+        rows = rows.select("request_id", "version", "score", "vector").join(truth, on="request_id").sort("version")
+        parts = rows.partition_by("version", as_dict=True, maintain_order=True)
+        columns = {version: get_version(conn, model, int(version)).signature.columns for (version,) in parts}
         first = get_version(conn, model, 1)
-        rows = [
-            row
-            for row in scan_log(conn, blobs, log_folder(settings), model=model)
-            if row.status == "ok" and row.arm != "shadow" and row.request_id in truth
-        ]
-        columns = {
-            version: get_version(conn, model, version).signature.columns for version in {row.version for row in rows}
-        }
-    rows.sort(key=lambda row: row.version)
-    y = np.array([truth[row.request_id] for row in rows])
-    served = np.array([row.score for row in rows])
-    parts = [
-        recode(np.array([row.vector for row in some]), columns[version], first.signature.columns)
-        for version, some in groupby(rows, key=lambda row: row.version)
-    ]
-    scorer = load_scorer(blobs, first.package.flavor, first.package.manifest, first.signature.task)
-    static = scorer.score(np.concatenate(parts))
     database.close()
+    task, wanted = first.signature.task, first.signature.columns
+    matrices = [recode(_matrix(part), columns[version], wanted) for (version,), part in parts.items()]
+    scorer = load_scorer(blobs, first.package.flavor, first.package.manifest, task)
+    y = rows["y"].to_numpy()
     return {
-        "static": compute(first.signature.task, y, static, METRICS),
-        "loop": compute(first.signature.task, y, served, METRICS),
+        "static": compute(task, y, scorer.score(np.concatenate(matrices)), METRICS),
+        "loop": compute(task, y, rows["score"].to_numpy(), METRICS),
     }
+
+
+def _matrix(part: pl.DataFrame) -> Matrix:
+    width = part["vector"].list.len()[0]
+    flat: Matrix = part["vector"].explode().to_numpy()
+    return flat.reshape(-1, width)
 
 
 def recode(matrix: Matrix, given: Sequence[FeatureColumn], wanted: Sequence[FeatureColumn]) -> Matrix:
