@@ -12,6 +12,10 @@ SLICE = 3 * HOUR
 """Event time that one round of requests covers; every row still carries its own time."""
 
 
+LANDED = ("flight_id", "carrier", "tailnum", "origin", "sched_dep_ts", "arr_ts", "arr_delay_min")
+"""What is told of a flight that has landed: its key, its times, and what the views read."""
+
+
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
     """One slice of event time, `start` inclusive, `end` exclusive."""
 
@@ -39,7 +43,7 @@ class Year:
         flights = flights.with_columns(**times)
         weather = pl.read_parquet(folder / "weather.parquet").with_columns(pl.col("ts").dt.epoch("us"))
         self._weather = _cut(weather, "ts", start, end)
-        self._landed = _cut(flights, "arr_ts", start, end)
+        self._landed = _cut(flights.select(LANDED), "arr_ts", start, end)
         asked = flights.select(
             pl.format("flight-{}", "flight_id").alias("request_id"),
             pl.col("sched_dep_ts").alias("request_time"),
