@@ -49,7 +49,7 @@ def test_the_body_leaves_out_what_is_empty() -> None:
 
 
 def test_a_missing_library_is_answered_with_the_install_line() -> None:
-    with pytest.raises(errors.MissingExtra, match=r"pip install 'homeostat\[onnx\]'"):
+    with pytest.raises(errors.MissingExtra, match=r"pip install -e '\.\[onnx\]'"):
         require("surely_not_installed.part", extra="onnx")
 
 

@@ -53,6 +53,9 @@ class Remote:
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         queued = self.start_cycle(model, params=params, force=force, reason=reason)
+        health = self.health()
+        if health["clock"] == "driven":  # it looks only when its clock is moved, be it to where it stands
+            self.move_clock(health["now"])
         return follow_cycle(lambda: self.cycle(queued["id"]), progress=progress)
 
     def start_cycle(

@@ -23,6 +23,7 @@ def build_routes(service: Service, *, tick: Tick, serving_url: Callable[[], str]
             "status": "ok",
             "version": __version__,
             "now": to_iso(service.clock.now()),
+            "clock": "driven" if service.has_driven_clock else "system",
             "serving": serving_url(),
             "generation": service.generation(),
         }

@@ -42,6 +42,10 @@ class Service:
             return SystemClock()
         return load_clock(self.database, start=from_iso(self.settings.clock, field="clock"))
 
+    @property
+    def has_driven_clock(self) -> bool:
+        return isinstance(self.clock, DrivenClock)
+
     def close(self) -> None:
         self.database.close()
 

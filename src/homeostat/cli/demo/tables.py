@@ -101,7 +101,9 @@ def _file(folder: Path, name: str) -> Path:
 def _package_data(package: str) -> Path:
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtra(f"{package} is not installed", next_step="in a checkout of Homeostat, run: pip install -e '.[demo]'")
+        raise MissingExtra(
+            f"{package} is not installed", next_step="in a checkout of Homeostat, run: pip install -e '.[demo]'"
+        )
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
