@@ -43,6 +43,6 @@ $(READY): $(LOCKS) pyproject.toml
 	echo "setup: .venv with $$found" >&2; \
 	$$found -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
-	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes --no-build-isolation $(LOCKS)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/uv pip sync --quiet --system-certs --compile-bytecode --python $(BIN)/python --require-hashes --no-build-isolation $(LOCKS)
+	@$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c 'import pathlib; pathlib.Path("$@").touch()'

@@ -119,7 +119,7 @@ def test_a_file_that_is_no_parquet_is_named(given: Path, tmp_path: Path) -> None
 
 
 def test_without_the_package_the_install_line_is_given() -> None:
-    with pytest.raises(MissingExtra, match=r"pip install 'homeostat\[demo\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install -e '\.\[demo\]'"):
         tables._package_data("surely_not_installed")
 
 
