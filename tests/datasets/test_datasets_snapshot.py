@@ -98,7 +98,8 @@ def test_without_git_there_is_a_reason(tmp_path: Path) -> None:
 
 def test_git_that_hangs_is_stopped(repository: Path) -> None:
     (repository / ".gitattributes").write_text("*.py filter=slow\n")
-    git(repository, "config", "filter.slow.clean", "sleep 60")
+    wait = f"'{sys.executable}' -c 'import time; time.sleep(60)'"
+    git(repository, "config", "filter.slow.clean", wait)
     (repository / "train.py").write_text("a = 4\n")
     assert "took longer than" in code_snapshot(repository, timeout=0.5)["reason"]
 
