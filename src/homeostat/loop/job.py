@@ -7,12 +7,6 @@ import msgspec
 from homeostat.loop.declaration import Declaration
 
 
-class Champion(msgspec.Struct, frozen=True, kw_only=True):
-    """The version in service, which the challenger is compared with."""
-
-    version: int
-
-
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Collect, train and evaluate for one cycle; `done` holds the results of steps that a former child finished."""
 

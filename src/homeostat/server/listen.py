@@ -1,12 +1,15 @@
 """Granian inside our own event loop: no extra process, and we decide about signals."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from granian.constants import Interfaces
 from granian.server.embed import Server
+
+from homeostat.ground.errors import Unavailable
 
 
 @asynccontextmanager
@@ -32,3 +35,21 @@ async def _wait_for_socket(host: str, port: int, task: asyncio.Task[Any]) -> Non
             writer.close()
             return
     await task  # it ended before it listened: raise why
+
+
+def claim_port(host: str, port: int) -> int:
+    """The port, or a free one for 0. Asked for before granian, which would share a taken port silently.
+
+    Raises:
+        Unavailable: when another process listens there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, port), family=family) as probe:
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise Unavailable(
+            f"port {port} on {host} cannot be had: {error.strerror}",
+            field="port",
+            next_step="choose another port, or 0 for a free one",
+        ) from error

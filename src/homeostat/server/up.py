@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 import threading
 import traceback
@@ -14,12 +13,12 @@ import msgspec
 from granian.constants import Interfaces
 
 from homeostat.ground.clock import SECOND, DrivenClock, parse_duration, to_iso
-from homeostat.ground.errors import HomeostatError, Unavailable
+from homeostat.ground.errors import HomeostatError
 from homeostat.ground.settings import Settings
 from homeostat.loop.engine import Engine
 from homeostat.server.app import build_app
 from homeostat.server.guard import check_bind
-from homeostat.server.listen import listening
+from homeostat.server.listen import claim_port, listening
 from homeostat.server.service import Service
 from homeostat.server.supervisor import Supervisor
 from homeostat.server.webhooks import send_due
@@ -29,11 +28,10 @@ class Home:
     """The running parts of one home."""
 
     def __init__(self, settings: Settings) -> None:
-        check_bind(settings.host)
         self.settings = settings
         self.service = Service(settings)
         self.engine = Engine(self.service.database, self.service.blobs, settings, self.service.clock)
-        self.supervisor = Supervisor(settings, port=settings.serving_port or free_port(settings.host))
+        self.supervisor = Supervisor(settings, port=claim_port(settings.host, settings.serving_port))
         self._driven = isinstance(self.service.clock, DrivenClock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -76,8 +74,9 @@ class Home:
 
 def run_home(settings: Settings, *, on_ready: Callable[[str, Home], None], parent_watch: bool = False) -> None:
     """Serve until SIGINT or SIGTERM; `on_ready` gets the address once both planes answer."""
+    check_bind(settings.host)
+    port = claim_port(settings.host, settings.port)
     home = Home(settings)
-    port = settings.port or free_port(settings.host)
     app = build_app(home.service, tick=home.tick, serving_url=lambda: home.supervisor.url)
     if parent_watch:
         threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
@@ -90,7 +89,6 @@ def run_home(settings: Settings, *, on_ready: Callable[[str, Home], None], paren
 
 
 async def _serve(app: Any, home: Home, host: str, port: int, on_ready: Callable[[str, Home], None]) -> None:
-    _check_free(host, port)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -105,21 +103,3 @@ def _end_with_parent() -> None:
     while os.read(0, 4096):
         continue
     signal.raise_signal(signal.SIGTERM)
-
-
-def free_port(host: str) -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def _check_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise Unavailable(
-                f"port {port} on {host} is taken", field="port", next_step="stop the other server or give --port"
-            ) from error

@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import json
 import signal
-import socket
 import sys
 import threading
 import time
@@ -34,6 +33,7 @@ from homeostat.ground.clock import Clock, DrivenClock, SystemClock, from_iso
 from homeostat.ground.errors import HomeostatError, Invalid, Unavailable, exit_code
 from homeostat.ground.ports import Served
 from homeostat.ground.settings import Settings, load_settings
+from homeostat.server.listen import claim_port
 from homeostat.serving.app import App
 from homeostat.serving.dataplane import DataPlane
 from homeostat.serving.endpoints import current_generation, list_endpoints
@@ -136,24 +136,6 @@ def run_worker(options: Options, load_served: LoadServed) -> None:
             watcher.end()
         plane.close()
         database.close()
-
-
-def claim_port(host: str, port: int) -> int:
-    """The port, or a free one for 0. Asked for before granian, which would share a taken port silently.
-
-    Raises:
-        Unavailable: when another process listens there.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.create_server((host, port), family=family) as probe:
-            return int(probe.getsockname()[1])
-    except OSError as error:
-        raise Unavailable(
-            f"port {port} on {host} cannot be had: {error.strerror}",
-            field="serving_port",
-            next_step="choose another port, or 0 for a free one",
-        ) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
