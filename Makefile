@@ -4,6 +4,7 @@
 BIN := .venv/bin
 READY := .venv/ready
 LOCKS := requirements/bootstrap.lock requirements/dev.lock
+CLIENTS := .venv/clients/ready
 
 .PHONY: setup fix check test bench demo docs
 .DEFAULT_GOAL := setup
@@ -21,7 +22,7 @@ check: $(READY)
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/pytest -q -m "not slow"
 
-test: $(READY)
+test: $(READY) $(CLIENTS)
 	@$(BIN)/pytest -q
 
 bench: $(READY)
@@ -45,4 +46,10 @@ $(READY): $(LOCKS) pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	@$(BIN)/uv pip sync --quiet --system-certs --compile-bytecode --python $(BIN)/python --require-hashes --no-build-isolation $(LOCKS)
 	@$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c 'import pathlib; pathlib.Path("$@").touch()'
+
+# The real foreign clients (MLflow's, W&B's, ...) that tests run against us: an environment of their own.
+$(CLIENTS): requirements/clients.lock $(READY)
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv/clients
+	@$(BIN)/uv pip sync --quiet --system-certs --compile-bytecode --python .venv/clients/bin/python --require-hashes requirements/clients.lock
 	@$(BIN)/python -c 'import pathlib; pathlib.Path("$@").touch()'
