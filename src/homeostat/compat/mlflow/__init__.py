@@ -1,0 +1,1 @@
+"""MLflow's REST API: foreign struct in, our verb, foreign struct out. No rules inside."""
