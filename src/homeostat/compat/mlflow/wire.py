@@ -36,12 +36,13 @@ Answer = Callable[[Context, Any], Any]
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One endpoint. `path` stands below `/api/2.0` and `/ajax-api/2.0` (or 3.0), such as `/mlflow/runs/create`;
-    `{name}` parts, query and JSON body together fill `reads`."""
+    """One endpoint of MLflow's."""
 
     methods: tuple[str, ...]
     path: str
+    """Below `/api/2.0` and `/ajax-api/2.0` (or 3.0), such as `/mlflow/runs/create`; may hold `{name}` parts."""
     reads: type[Any]
+    """Filled by path parts, query and JSON body together; unknown fields are ignored, as MLflow does."""
     answer: Answer
     """`(context, reads-instance)` to a struct, dict or `Raw`; it opens its own transaction on `context.database`."""
     needs: Permission
