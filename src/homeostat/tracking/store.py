@@ -4,69 +4,156 @@ import sqlalchemy as sa
 
 from homeostat.store.database import Sequence, metadata
 
+HEAD = 100
+"""Characters of a value that its index holds; PostgreSQL refuses index rows of more than 2.7 kB."""
+
 projects = sa.Table(
     "tracking_projects",
     metadata,
-    sa.Column("name", sa.String(128), primary_key=True),
+    # The number is MLflow's experiment id; it is never given twice.
+    sa.Column("id", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("name", sa.String(500), nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("updated", sa.BigInteger, nullable=False),
+    sa.Column("deleted", sa.BigInteger, nullable=True),
+    # Among those that are not in the trash: a deleted name is free at once.
+    sa.Index(
+        "uq_tracking_projects_name",
+        "name",
+        unique=True,
+        sqlite_where=sa.text("deleted is null"),
+        postgresql_where=sa.text("deleted is null"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+project_tags = sa.Table(
+    "tracking_project_tags",
+    metadata,
+    sa.Column("project", sa.BigInteger, sa.ForeignKey("tracking_projects.id"), primary_key=True, autoincrement=False),
+    sa.Column("key", sa.String(250), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 runs = sa.Table(
     "tracking_runs",
     metadata,
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("project", sa.String(128), sa.ForeignKey("tracking_projects.name"), nullable=False),
+    # Children name a run by this number: a tenth of the bytes of its id, in every row and index.
+    sa.Column("no", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(32), nullable=False, unique=True),
+    sa.Column("project", sa.BigInteger, sa.ForeignKey("tracking_projects.id"), nullable=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("status", sa.String(12), nullable=False),
     sa.Column("cause", sa.Text, nullable=False),
     sa.Column("actor", sa.String(200), nullable=False),
     sa.Column("started", sa.BigInteger, nullable=False),
     sa.Column("ended", sa.BigInteger, nullable=True),
+    sa.Column("deleted", sa.BigInteger, nullable=True),
+    sa.Column("parent", sa.String(32), nullable=True),
     sa.Column("error", sa.Text, nullable=False),
+    sa.Column("inputs", sa.JSON, nullable=False),
     sa.Column("code", sa.JSON, nullable=False),
     sa.Column("environment", sa.JSON, nullable=False),
-    sa.Column("inputs", sa.JSON, nullable=False),
     sa.Index("ix_tracking_runs_project_started", "project", "started"),
     sa.Index("ix_tracking_runs_started", "started"),
+    sa.Index("ix_tracking_runs_parent", "parent"),
+    sqlite_autoincrement=True,
 )
 
-params = sa.Table(
-    "tracking_params",
+
+def _text_table(name: str) -> sa.Table:
+    """Text by run and key, found again by key and value within a project."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("run", sa.BigInteger, sa.ForeignKey("tracking_runs.no"), primary_key=True, autoincrement=False),
+        sa.Column("key", sa.String(250), primary_key=True),
+        sa.Column("project", sa.BigInteger, nullable=False),
+        sa.Column("head", sa.String(HEAD), nullable=False),
+        sa.Column("value", sa.Text, nullable=False),
+        sa.Index(f"ix_{name}_project_key_head", "project", "key", "head"),
+        sqlite_with_rowid=False,
+    )
+
+
+params = _text_table("tracking_params")
+tags = _text_table("tracking_tags")
+
+# What search and lists read of a series, so that they never open its points.
+series = sa.Table(
+    "tracking_series",
     metadata,
-    sa.Column("run", sa.String(32), sa.ForeignKey("tracking_runs.id"), primary_key=True),
+    sa.Column("run", sa.BigInteger, sa.ForeignKey("tracking_runs.no"), primary_key=True, autoincrement=False),
     sa.Column("key", sa.String(250), primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("project", sa.BigInteger, nullable=False),
+    sa.Column("points", sa.BigInteger, nullable=False),
+    sa.Column("tail", sa.Integer, nullable=False),
+    # NULL stands for NaN: SQLite turns a NaN into NULL by itself.
+    sa.Column("last", sa.Float(53), nullable=True),
+    sa.Column("last_step", sa.BigInteger, nullable=False),
+    sa.Column("last_at", sa.BigInteger, nullable=False),
+    sa.Column("min", sa.Float(53), nullable=True),
+    sa.Column("max", sa.Float(53), nullable=True),
+    sa.Index("ix_tracking_series_project_key_last", "project", "key", "last"),
+    sqlite_with_rowid=False,
 )
 
-metrics = sa.Table(
-    "tracking_metrics",
+# Many points a row. Rows of a few points are a series' tail; a full tail is sealed into one compressed row.
+points = sa.Table(
+    "tracking_points",
     metadata,
     sa.Column("seq", Sequence, primary_key=True, autoincrement=True),
-    sa.Column("run", sa.String(32), sa.ForeignKey("tracking_runs.id"), nullable=False),
+    sa.Column("run", sa.BigInteger, sa.ForeignKey("tracking_runs.no"), nullable=False),
     sa.Column("key", sa.String(250), nullable=False),
-    sa.Column("step", sa.BigInteger, nullable=False),
-    sa.Column("at", sa.BigInteger, nullable=False),
-    # NULL stands for NaN: SQLite turns a NaN into NULL by itself.
-    sa.Column("value", sa.Float(53), nullable=True),
-    # The value is part of it: a second, other value at the same moment is kept, a repeated call is not.
-    sa.UniqueConstraint("run", "key", "step", "at", "value"),
+    sa.Column("sealed", sa.Boolean, nullable=False),
+    sa.Column("first_step", sa.BigInteger, nullable=False),
+    sa.Column("last_step", sa.BigInteger, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Index("ix_tracking_points_run_key", "run", "key"),
 )
 
-tags = sa.Table(
-    "tracking_tags",
+# How far a client's spool has been taken in; it moves in the transaction that takes in what it names.
+spools = sa.Table(
+    "tracking_spools",
     metadata,
-    sa.Column("run", sa.String(32), sa.ForeignKey("tracking_runs.id"), primary_key=True),
-    sa.Column("key", sa.String(250), primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("updated", sa.BigInteger, nullable=False),
 )
 
+# Files of whatever owns files: a run (its id), a logged model (m-...), a trace (tr-...).
 artifacts = sa.Table(
     "tracking_artifacts",
     metadata,
-    sa.Column("run", sa.String(32), sa.ForeignKey("tracking_runs.id"), primary_key=True),
+    sa.Column("owner", sa.String(64), primary_key=True),
     sa.Column("path", sa.String(500), primary_key=True),
     sa.Column("digest", sa.String(64), nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+datasets = sa.Table(
+    "tracking_datasets",
+    metadata,
+    sa.Column("no", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("project", sa.BigInteger, sa.ForeignKey("tracking_projects.id"), nullable=False),
+    sa.Column("name", sa.String(500), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("source_type", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("schema", sa.Text, nullable=False),
+    sa.Column("profile", sa.Text, nullable=False),
+    sa.UniqueConstraint("project", "name", "digest"),
+)
+
+dataset_inputs = sa.Table(
+    "tracking_dataset_inputs",
+    metadata,
+    sa.Column("run", sa.BigInteger, sa.ForeignKey("tracking_runs.no"), primary_key=True, autoincrement=False),
+    sa.Column("dataset", sa.BigInteger, sa.ForeignKey("tracking_datasets.no"), primary_key=True, autoincrement=False),
+    sa.Column("tags", sa.JSON, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 
