@@ -11,7 +11,7 @@ from homeostat.ground.errors import Conflict, Invalid, NotFound
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 from homeostat.store.events import list_events
-from homeostat.tracking import artifacts, runs
+from homeostat.tracking import artifacts, projects, runs, series
 from homeostat.tracking.client import open_run
 
 
@@ -29,8 +29,8 @@ def test_a_run_remembers_everything_that_was_logged(database: Database, blobs: B
     run = start(database)
     with database.write() as conn:
         runs.log_params(conn, run, {"depth": 3, "grid": [1, 2], "name": "x"})
-        runs.log_metrics(conn, run, {"loss": 0.5, "auc": np.float32(0.75)}, at=2)
-        runs.log_metrics(conn, run, {"loss": 0.25}, at=3, step=1)
+        series.log_metrics(conn, run, {"loss": 0.5, "auc": np.float32(0.75)}, at=2)
+        series.log_metrics(conn, run, {"loss": 0.25}, at=3, step=1)
         runs.set_tags(conn, run, {"team": "a"})
         runs.set_tags(conn, run, {"team": "b"})
         artifacts.log_artifact(conn, blobs, run, "plots/roc.png", b"png")
@@ -75,9 +75,9 @@ def test_nan_and_infinities_are_kept_in_a_series(database: Database) -> None:
     values = [1.5, math.nan, math.inf, -math.inf, 1e308, 5e-324]
     with database.write() as conn:
         for step, value in enumerate(values):
-            runs.log_metrics(conn, run, {"loss": value}, at=step, step=step)
+            series.log_metrics(conn, run, {"loss": value}, at=step, step=step)
     with database.read() as conn:
-        found = [point.value for point in runs.metric_history(conn, run, "loss")]
+        found = [point.value for point in series.metric_history(conn, run, "loss")]
     assert found == pytest.approx(values, nan_ok=True, rel=0)
 
 
@@ -85,18 +85,18 @@ def test_a_repeated_point_is_one_point_and_a_second_value_is_kept(database: Data
     run = start(database)
     with database.write() as conn:
         for value in (1.0, 1.0, 2.0):
-            runs.log_metrics(conn, run, {"loss": value}, at=7, step=3)
+            series.log_metrics(conn, run, {"loss": value}, at=7, step=3)
     with database.read() as conn:
-        assert [point.value for point in runs.metric_history(conn, run, "loss")] == [1.0, 2.0]
+        assert [point.value for point in series.metric_history(conn, run, "loss")] == [1.0, 2.0]
         with pytest.raises(NotFound, match="it has: loss"):
-            runs.metric_history(conn, run, "los")
+            series.metric_history(conn, run, "los")
 
 
 @pytest.mark.parametrize("value", ["0.3", None, [1.0], np.zeros(2), 10**400, 1j])
 def test_a_metric_that_is_not_a_number_is_refused_by_name(sqlite_database: Database, value: object) -> None:
     run = start(sqlite_database)
     with pytest.raises(Invalid, match="'loss'"), sqlite_database.write() as conn:
-        runs.log_metrics(conn, run, {"loss": value}, at=1)
+        series.log_metrics(conn, run, {"loss": value}, at=1)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_runs_are_listed_newest_first(database: Database) -> None:
     with database.read() as conn:
         assert [run.id for run in runs.list_runs(conn)] == [other, second, first]
         assert [run.id for run in runs.list_runs(conn, project="exp", limit=1)] == [second]
-        assert [project.name for project in runs.list_projects(conn)] == ["exp", "other"]
+        assert [project.name for project in projects.list_projects(conn)] == ["Default", "exp", "other"]
         with pytest.raises(NotFound, match="no run"):
             runs.get_run(conn, "f" * 32)
 
@@ -153,7 +153,7 @@ def test_a_block_logs_and_ends_its_run(database: Database, blobs: BlobStore, tmp
         clock.advance_to(20)
     with database.read() as conn:
         detail = runs.get_run(conn, run.id)
-        points = runs.metric_history(conn, run.id, "loss")
+        points = series.metric_history(conn, run.id, "loss")
     assert [(point.step, point.value, point.at) for point in points] == [(0, 0.5, 10), (1, 0.3, 10)]
     assert (detail.run.status, detail.run.ended, len(detail.artifacts)) == ("finished", 20, 2)
 

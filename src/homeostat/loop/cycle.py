@@ -28,7 +28,7 @@ from homeostat.registry.types import ModelVersion, StoredPackage
 from homeostat.rollout.store import rollout_of_cycle
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
-from homeostat.tracking import artifacts, runs
+from homeostat.tracking import artifacts, runs, series
 
 DEFINITION = ("collect", "train", "evaluate", "gate", "register", "rollout", "outcome")
 CHILD_STEPS = ("collect", "train", "evaluate")
@@ -144,8 +144,8 @@ class CycleSteps:
         params = {key: str(value) for key, value in job.params.items()} | result["params"]
         runs.log_params(conn, job.run, params)
         for key, value, step in result["metrics"]:
-            runs.log_metrics(conn, job.run, {key: value}, step=step, at=at)
-        runs.log_metrics(conn, job.run, {"train_seconds": result["seconds"]}, step=0, at=at)
+            series.log_metrics(conn, job.run, {key: value}, step=step, at=at)
+        series.log_metrics(conn, job.run, {"train_seconds": result["seconds"]}, step=0, at=at)
         for path, digest in result["artifacts"].items():
             artifacts.log_artifact(conn, self._blobs, job.run, path, self._blobs.get(digest))
 
@@ -162,7 +162,7 @@ class CycleSteps:
             actor=attempt.cycle.actor,
         )
         numbers = {f"eval_{key}": value for key, value in evaluation["challenger"].items() if value is not None}
-        runs.log_metrics(conn, job.run, numbers, step=0, at=at)
+        series.log_metrics(conn, job.run, numbers, step=0, at=at)
 
     def gate(self, attempt: Attempt) -> End | None:
         """Go on when every gate passed, or when a person forced the release and said why."""

@@ -1,7 +1,8 @@
-"""Artifacts: a run's files, as paths that stand for blobs."""
+"""Artifacts: the files of a run (or a logged model, or a trace), as paths that stand for blobs."""
 
 import re
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -9,45 +10,101 @@ from homeostat.ground.errors import Invalid, NotFound
 from homeostat.store.blobs import BlobStore
 from homeostat.store.dialect import upsert
 from homeostat.tracking import store
-from homeostat.tracking.runs import find_run
 from homeostat.tracking.types import Artifact
 
 _LIMIT = 500
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]|^[A-Za-z]:")
 
 
-def log_artifact(conn: Connection, blobs: BlobStore, run_id: str, path: str, data: bytes) -> Artifact:
-    """Store `data` as the run's file at `path`; the same path again replaces it.
+class Entry(msgspec.Struct, frozen=True):
+    """One line of a folder: a file, or a folder with the bytes of all that is in it."""
+
+    path: str
+    is_folder: bool
+    size: int
+
+
+def log_artifact(conn: Connection, blobs: BlobStore, owner: str, path: str, data: bytes) -> Artifact:
+    """Store `data` as the owner's file at `path`; the same path again replaces it.
 
     Raises:
-        Invalid: when `path` is not relative or would lead outside the run.
+        Invalid: when `path` is not relative or would lead outside the owner.
     """
     check_path(path)
-    find_run(conn, run_id)
-    artifact = Artifact(path, blobs.put(data), len(data))
-    row = {"run": run_id, "path": path, "digest": artifact.digest, "size": artifact.size}
-    upsert(conn, store.artifacts, [row], key=["run", "path"], update=["digest", "size"])
-    return artifact
+    return put_artifact(conn, owner, path, digest=blobs.put(data), size=len(data))
 
 
-def read_artifact(conn: Connection, blobs: BlobStore, run_id: str, path: str) -> bytes:
-    """The bytes of a run's file, verified.
+def put_artifact(conn: Connection, owner: str, path: str, *, digest: str, size: int) -> Artifact:
+    """Name a blob that is stored already as the owner's file at `path`."""
+    row = {"owner": owner, "path": check_path(path), "digest": digest, "size": size}
+    upsert(conn, store.artifacts, [row], key=["owner", "path"], update=["digest", "size"])
+    return Artifact(path, digest, size)
+
+
+def find_artifact(conn: Connection, owner: str, path: str) -> Artifact:
+    """One file.
 
     Raises:
-        NotFound: when the run has no such file; the next step lists those it has.
+        NotFound: when the owner has no such file; the next step lists those it has.
     """
-    find_run(conn, run_id)
     table = store.artifacts
-    rows = conn.execute(sa.select(table.c.path, table.c.digest).where(table.c.run == run_id).order_by(table.c.path))
-    known = {row.path: row.digest for row in rows}
-    if path not in known:
-        names = ", ".join(list(known)[:10]) or "none"
-        raise NotFound(f"run {run_id} has no artifact {path!r}", field="path", next_step=f"it has: {names}")
-    return blobs.get(known[path])
+    row = conn.execute(table.select().where(table.c.owner == owner, table.c.path == path)).first()
+    if row is None:
+        names = ", ".join(item.path for item in list_artifacts(conn, owner, limit=10)) or "none"
+        raise NotFound(f"{owner} has no artifact {path!r:.120}", field="path", next_step=f"it has: {names}")
+    return Artifact(row.path, row.digest, row.size)
+
+
+def read_artifact(conn: Connection, blobs: BlobStore, owner: str, path: str) -> bytes:
+    """The bytes of a file, verified."""
+    return blobs.get(find_artifact(conn, owner, path).digest)
+
+
+def list_artifacts(conn: Connection, owner: str, *, below: str = "", limit: int | None = None) -> list[Artifact]:
+    """All files of an owner, or those below a folder, by path."""
+    table = store.artifacts
+    query = sa.select(table.c.path, table.c.digest, table.c.size).where(table.c.owner == owner)
+    if below:
+        query = query.where(table.c.path.startswith(f"{check_path(below)}/", autoescape=True))
+    rows = conn.execute(query.limit(limit)).all() if limit else conn.execute(query).all()
+    found = [Artifact(*row) for row in rows]
+    # Ordered here: databases collate differently, and SQLite's LIKE does not tell upper from lower case.
+    return sorted(
+        [item for item in found if not below or item.path.startswith(f"{below}/")], key=lambda item: item.path
+    )
+
+
+def list_folder(conn: Connection, owner: str, *, folder: str = "") -> list[Entry]:
+    """The files and folders directly in a folder, by path."""
+    start = len(folder) + 1 if folder else 0
+    files: list[Entry] = []
+    folders: dict[str, int] = {}
+    for item in list_artifacts(conn, owner, below=folder):
+        name, slash, _ = item.path[start:].partition("/")
+        path = item.path[:start] + name
+        if slash:
+            folders[path] = folders.get(path, 0) + item.size
+        else:
+            files.append(Entry(path, is_folder=False, size=item.size))
+    files += [Entry(path, is_folder=True, size=size) for path, size in folders.items()]
+    return sorted(files, key=lambda entry: entry.path)
+
+
+def remove_artifacts(conn: Connection, owner: str, path: str) -> int:
+    """Take a file, or a folder with all that is in it, off its owner; says how many files went.
+
+    The bytes stay until `homeostat gc` finds that nothing names them any more.
+    """
+    table = store.artifacts
+    paths = [item.path for item in list_artifacts(conn, owner, below=path)] if path else None
+    query = table.delete().where(table.c.owner == owner)
+    if paths is not None:
+        query = query.where(table.c.path.in_([*paths, check_path(path)]))
+    return conn.execute(query).rowcount
 
 
 def check_path(path: str) -> str:
-    """`path` if it is relative and stays inside its run: no `..`, no `.`, no empty part, no backslash or control.
+    """`path` if it is relative and stays inside its owner: no `..`, no `.`, no empty part, no backslash or control.
 
     >>> check_path("plots/roc.png")
     'plots/roc.png'

@@ -13,7 +13,7 @@ from homeostat.ground.errors import Invalid
 from homeostat.ground.ids import new_id
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
-from homeostat.tracking import artifacts, runs
+from homeostat.tracking import artifacts, runs, series
 from homeostat.tracking.types import Ending, MetricPoint, Run
 
 _FLUSH_SECONDS = 1.0
@@ -50,7 +50,7 @@ class ActiveRun:
 
     def log_metrics(self, values: Mapping[str, Any], *, step: int | None = None) -> None:
         """As `log`, for names that are not Python identifiers."""
-        checked = {key: runs.as_number(key, value) for key, value in values.items()}
+        checked = {key: series.as_number(key, value) for key, value in values.items()}
         at = self._clock.now()
         for key, value in checked.items():
             at_step = self._next_step[key] if step is None else step
@@ -93,7 +93,7 @@ class ActiveRun:
         if not self._waiting_count:
             return
         with self._database.write() as conn:
-            runs.log_points(conn, self.id, self._waiting)
+            series.log_points(conn, self.id, self._waiting)
         self._waiting.clear()
         self._waiting_count = 0
 

@@ -1,9 +1,7 @@
-"""Runs: starting, logging, ending, reading."""
+"""Runs: starting, describing, ending, reading."""
 
-import numbers
-import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,63 +9,77 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from homeostat.ground.errors import Conflict, Invalid, NotFound
-from homeostat.ground.ids import check_name, new_id
+from homeostat.ground.ids import new_id
 from homeostat.store.dialect import insert_new, upsert
 from homeostat.store.events import append_event
 from homeostat.tracking import store
-from homeostat.tracking.types import Artifact, Ending, MetricPoint, Project, Run, RunDetail
+from homeostat.tracking.artifacts import list_artifacts
+from homeostat.tracking.inputs import dataset_inputs
+from homeostat.tracking.lookup import no_run, writable
+from homeostat.tracking.projects import check_key, get_project, project_named, require_active, side_of_trash
+from homeostat.tracking.series import last_metrics
+from homeostat.tracking.types import Ending, Project, Run, RunDetail, Status, View
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
-_KEY_LIMIT = 250
-_STEP_LIMIT = 2**63
 _ENDINGS = ("finished", "failed", "killed")
-_RUN_COLUMNS = [store.runs.c[name] for name in Run.__struct_fields__]
+
+COLUMNS = [
+    *(store.runs.c[name] for name in ("no", "id", "name", "status", "cause", "actor", "started", "ended", "deleted")),
+    store.runs.c.parent,
+    store.runs.c.error,
+    store.runs.c.project.label("project_id"),
+    store.projects.c.name.label("project"),
+]
+"""What `run_of_row` needs; select them from `JOINED`."""
+JOINED = store.runs.join(store.projects, store.projects.c.id == store.runs.c.project)
 
 
 def start_run(
     conn: Connection,
     *,
-    project: str,
+    project: str | Project,
     name: str = "",
     cause: str = "person",
     at: int,
     actor: str,
     run_id: str | None = None,
+    parent: str | None = None,
     code: Mapping[str, Any] | None = None,
     environment: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Begin a run; its project is made on first use. The same `run_id` again gives the run that is there.
+    """Begin a run; a project given by name is made on first use. The same `run_id` again gives the run that is there.
 
     Raises:
         Invalid: when the project's name or `run_id` (32 hex characters) is not usable.
-        Conflict: when `run_id` belongs to another project.
+        Conflict: when `run_id` belongs to another project, or the project is in the trash.
     """
-    check_name(project, what="project")
     if run_id is not None and not _RUN_ID.fullmatch(run_id):
-        raise Invalid(f"run id {run_id!r} is not 32 hex characters", field="run_id", next_step="leave it out")
-    insert_new(conn, store.projects, [{"name": project, "created": at}])
+        raise Invalid(f"run id {run_id!r:.80} is not 32 hex characters", field="run_id", next_step="leave it out")
+    home = require_active(project) if isinstance(project, Project) else project_named(conn, project, at=at, actor=actor)
     run_id = run_id or new_id()
     row = {
         "id": run_id,
-        "project": project,
+        "project": home.id,
         "name": store.storable(name),
         "status": "running",
         "cause": store.storable(cause),
-        "actor": store.storable(actor),
+        "actor": store.storable(actor)[:200],
         "started": at,
         "ended": None,
+        "deleted": None,
+        "parent": parent,
         "error": "",
+        "inputs": [],
         "code": dict(code or {}),
         "environment": dict(environment or {}),
-        "inputs": [],
     }
     if insert_new(conn, store.runs, [row]):
-        data = {"project": project, "name": name, "cause": cause}
+        data = {"project": home.name, "name": name, "cause": cause}
         append_event(conn, "run.started", subject=run_id, at=at, actor=actor, data=data)
     run = find_run(conn, run_id)
-    if run.project != project:
+    if run.project_id != home.id:
         raise Conflict(
-            f"run {run.id} belongs to project {run.project!r}, not {project!r}",
+            f"run {run.id} belongs to project {run.project!r:.80}, not {home.name!r:.80}",
             field="run_id",
             next_step="use a new run id",
         )
@@ -78,55 +90,38 @@ def log_params(conn: Connection, run_id: str, params: Mapping[str, Any]) -> None
     """Record parameters as text. The same value again is fine.
 
     Raises:
-        Conflict: when a parameter has another value already; the message names it.
+        Conflict: when a parameter has another value already; the message names it. Nothing is recorded then.
     """
-    find_run(conn, run_id)
-    given = {_checked_key(key, "parameter"): _as_text(value) for key, value in params.items()}
-    insert_new(conn, store.params, [{"run": run_id, "key": key, "value": given[key]} for key in given])
-    stored = _pairs(conn, store.params, run_id)
+    run, project = writable(conn, run_id)
+    given = {check_key(key, "parameter"): as_text(value) for key, value in params.items()}
+    stored = _values(conn, store.params, run, given)
     for key, value in given.items():
-        if stored[key] != value:
+        if stored.get(key, value) != value:
             raise Conflict(
-                f"parameter {key!r} of run {run_id} is {stored[key]!r} and cannot become {value!r}",
+                f"parameter {key!r:.80} of run {run_id} is {stored[key]!r:.200} and cannot become {value!r:.200}",
                 field=key,
                 next_step="log it under another name, or start a new run",
             )
-
-
-def log_metrics(conn: Connection, run_id: str, values: Mapping[str, Any], *, at: int, step: int = 0) -> None:
-    """Append one point to each named series; NaN and infinities are kept. An exact repeat adds nothing.
-
-    Raises:
-        Invalid: when a value is not a number; the message names the key.
-    """
-    log_points(conn, run_id, {key: [MetricPoint(step, as_number(key, value), at)] for key, value in values.items()})
-
-
-def log_points(conn: Connection, run_id: str, series: Mapping[str, list[MetricPoint]]) -> None:
-    """Append many points at once: what a client that gathers them sends."""
-    find_run(conn, run_id)
-    rows = [
-        {
-            "run": run_id,
-            "key": _checked_key(key, "metric"),
-            "step": _checked_step(key, point.step),
-            "at": point.at,
-            "value": None if point.value != point.value else point.value,
-        }
-        for key, points in series.items()
-        for point in points
-    ]
-    insert_new(conn, store.metrics, rows)
+    insert_new(conn, store.params, [_text_row(run, project, key, value) for key, value in given.items()])
 
 
 def set_tags(conn: Connection, run_id: str, tags: Mapping[str, str]) -> None:
     """Set tags; unlike parameters they may change."""
-    find_run(conn, run_id)
-    rows = [
-        {"run": run_id, "key": _checked_key(key, "tag"), "value": store.storable(str(value))}
-        for key, value in tags.items()
-    ]
-    upsert(conn, store.tags, rows, key=["run", "key"], update=["value"])
+    run, project = writable(conn, run_id)
+    rows = [_text_row(run, project, check_key(key, "tag"), store.storable(str(value))) for key, value in tags.items()]
+    upsert(conn, store.tags, rows, key=["run", "key"], update=["head", "value"])
+
+
+def delete_tag(conn: Connection, run_id: str, key: str) -> None:
+    """Take a tag away.
+
+    Raises:
+        NotFound: when the run has no such tag.
+    """
+    run, _ = writable(conn, run_id)
+    table = store.tags
+    if not conn.execute(table.delete().where(table.c.run == run, table.c.key == key)).rowcount:
+        raise NotFound(f"run {run_id} has no tag {key!r:.80}", field="key", next_step="see: homeostat run show")
 
 
 def add_input(conn: Connection, run_id: str, digest: str) -> None:
@@ -134,7 +129,7 @@ def add_input(conn: Connection, run_id: str, digest: str) -> None:
     query = sa.select(store.runs.c.inputs).where(store.runs.c.id == run_id).with_for_update()
     inputs = conn.execute(query).scalar()
     if inputs is None:
-        raise _no_run(run_id)
+        raise no_run(run_id)
     if digest not in inputs:
         conn.execute(store.runs.update().where(store.runs.c.id == run_id).values(inputs=[*inputs, digest]))
 
@@ -149,15 +144,40 @@ def end_run(
     """
     if status not in _ENDINGS:
         raise Invalid(f"{status!r} is not a way to end a run", field="status", next_step=f"use {', '.join(_ENDINGS)}")
-    running = sa.and_(store.runs.c.id == run_id, store.runs.c.status == "running")
-    values = {"status": status, "error": store.storable(error), "ended": at}
-    changed = conn.execute(store.runs.update().where(running).values(**values)).rowcount
     run = find_run(conn, run_id)
-    if run.status != status:
+    if run.status == status:
+        return run
+    if run.status not in ("running", "scheduled"):
         raise Conflict(f"run {run_id} has ended already: {run.status}", field="status", next_step="start a new run")
-    if changed:
+    return update_run(conn, run_id, status=status, error=error, ended=at, at=at, actor=actor)
+
+
+def update_run(
+    conn: Connection,
+    run_id: str,
+    *,
+    status: Status | None = None,
+    name: str | None = None,
+    error: str | None = None,
+    ended: int | None = None,
+    at: int,
+    actor: str | None = None,
+) -> Run:
+    """Change a run's status or name; back to running is how a run is resumed, and its end is then open again."""
+    writable(conn, run_id)
+    before = find_run(conn, run_id)
+    values: dict[str, Any] = {} if name is None else {"name": store.storable(name)}
+    if error is not None:
+        values["error"] = store.storable(error)
+    if status is not None:
+        values |= {"status": status, "ended": (ended or at) if status in _ENDINGS else None}
+    if values:
+        conn.execute(store.runs.update().where(store.runs.c.id == run_id).values(**values))
+    run = find_run(conn, run_id)
+    if status is not None and status != before.status:
+        kind = "run.ended" if status in _ENDINGS else "run.resumed"
         data = {"project": run.project, "status": status, "error": run.error.strip().rpartition("\n")[2][:500]}
-        append_event(conn, "run.ended", subject=run_id, at=at, actor=actor or run.actor, data=data)
+        append_event(conn, kind, subject=run_id, at=at, actor=actor or run.actor, data=data)
     return run
 
 
@@ -167,86 +187,54 @@ def find_run(conn: Connection, run_id: str) -> Run:
     Raises:
         NotFound: when there is none with this id.
     """
-    row = conn.execute(sa.select(*_RUN_COLUMNS).where(store.runs.c.id == run_id)).mappings().first()
+    row = conn.execute(sa.select(*COLUMNS).select_from(JOINED).where(store.runs.c.id == run_id)).mappings().first()
     if row is None:
-        raise _no_run(run_id)
-    return Run(**row)
+        raise no_run(run_id)
+    return run_of_row(row)
 
 
 def get_run(conn: Connection, run_id: str) -> RunDetail:
     """A run with its parameters, last metrics, tags, artifacts, inputs, code and environment."""
+    table = store.runs
     run = find_run(conn, run_id)
-    columns = [store.runs.c.inputs, store.runs.c.code, store.runs.c.environment]
-    rest = conn.execute(sa.select(*columns).where(store.runs.c.id == run_id)).mappings().one()
-    files = store.artifacts
-    rows = conn.execute(files.select().where(files.c.run == run_id).order_by(files.c.path))
+    columns = (table.c.no, table.c.inputs, table.c.code, table.c.environment)
+    row = conn.execute(sa.select(*columns).where(table.c.id == run_id)).one()
     return RunDetail(
         run=run,
-        params=_pairs(conn, store.params, run_id),
-        metrics=_last_metrics(conn, run_id),
-        tags=_pairs(conn, store.tags, run_id),
-        artifacts=[Artifact(row.path, row.digest, row.size) for row in rows],
-        **rest,
+        params=_values(conn, store.params, row.no),
+        metrics={metric.key: metric.last for metric in last_metrics(conn, row.no)},
+        tags=_values(conn, store.tags, row.no),
+        artifacts=list_artifacts(conn, run_id),
+        inputs=row.inputs,
+        datasets=dataset_inputs(conn, row.no),
+        code=row.code,
+        environment=row.environment,
     )
 
 
-def list_runs(conn: Connection, *, project: str | None = None, limit: int = 100) -> list[Run]:
+def list_runs(conn: Connection, *, project: str | None = None, view: View = "active", limit: int = 100) -> list[Run]:
     """Runs, newest first."""
     order = (store.runs.c.started.desc(), store.runs.c.id.desc())
-    query = sa.select(*_RUN_COLUMNS).order_by(*order).limit(limit)
+    query = sa.select(*COLUMNS).select_from(JOINED).order_by(*order).limit(limit)
+    query = query.where(side_of_trash(store.runs.c.deleted, view))
     if project is not None:
-        query = query.where(store.runs.c.project == project)
-    return [Run(**row) for row in conn.execute(query).mappings()]
+        query = query.where(store.projects.c.name == project)
+    return [run_of_row(row) for row in conn.execute(query).mappings()]
 
 
-def list_projects(conn: Connection) -> list[Project]:
-    """Projects by name."""
-    return [Project(**row) for row in conn.execute(store.projects.select().order_by("name")).mappings()]
+def children_of(conn: Connection, run_id: str) -> list[Run]:
+    """The runs nested in a run, in the order they began."""
+    query = sa.select(*COLUMNS).select_from(JOINED).where(store.runs.c.parent == run_id, store.runs.c.deleted.is_(None))
+    return [run_of_row(row) for row in conn.execute(query.order_by(store.runs.c.started, store.runs.c.no)).mappings()]
 
 
-def metric_history(conn: Connection, run_id: str, key: str) -> list[MetricPoint]:
-    """The whole series of a metric, by step, then in the order it was logged.
-
-    Raises:
-        NotFound: when the run has no such metric; the next step lists those it has.
-    """
-    table = store.metrics
-    query = sa.select(table.c.step, table.c.value, table.c.at).where(table.c.run == run_id, table.c.key == key)
-    rows = conn.execute(query.order_by(table.c.step, table.c.at, table.c.seq)).all()
-    if not rows:
-        find_run(conn, run_id)
-        known = ", ".join(sorted(_last_metrics(conn, run_id))) or "none"
-        raise NotFound(f"run {run_id} has no metric {key!r}", field="key", next_step=f"it has: {known}")
-    return [MetricPoint(row.step, _from_column(row.value), row.at) for row in rows]
+def run_of_row(row: sa.RowMapping) -> Run:
+    """A run from a row of `COLUMNS`."""
+    return Run(**{key: value for key, value in row.items() if key != "no"})
 
 
-def as_number(key: str, value: Any) -> float:
-    """`value` as a float if it is a number (Python, numpy, or a 0-dimensional tensor).
-
-    Raises:
-        Invalid: naming the key otherwise.
-    """
-    item = value if isinstance(value, numbers.Real) or not hasattr(value, "item") else _item(value)
-    if isinstance(item, numbers.Real):
-        try:
-            return float(item)
-        except OverflowError:
-            pass
-    raise Invalid(
-        f"metric {key!r} is {value!r:.80}, not a number a float can hold",
-        field=key,
-        next_step="log text with params or tags",
-    )
-
-
-def _item(value: Any) -> Any:
-    try:
-        return value.item()
-    except (ValueError, RuntimeError, TypeError):  # numpy and torch refuse for more than one element
-        return None
-
-
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A parameter's value as it is stored: JSON for lists and dicts, else what `str` says."""
     if isinstance(value, dict | list | tuple):
         try:
             return store.storable(msgspec.json.encode(value).decode())
@@ -255,39 +243,17 @@ def _as_text(value: Any) -> str:
     return store.storable(str(value))
 
 
-def _checked_key(key: str, what: str) -> str:
-    if isinstance(key, str) and 0 < len(key) <= _KEY_LIMIT and store.storable(key) == key:
-        return key
-    raise Invalid(f"{what} name {key!r:.80} is not usable", field="key", next_step=f"use 1 to {_KEY_LIMIT} characters")
+def project_of(conn: Connection, run_id: str) -> Project:
+    """The project a run belongs to."""
+    return get_project(conn, find_run(conn, run_id).project_id)
 
 
-def _checked_step(key: str, step: Any) -> int:
-    try:
-        number = operator.index(step)
-    except TypeError:
-        number = _STEP_LIMIT
-    if -_STEP_LIMIT <= number < _STEP_LIMIT:
-        return number
-    raise Invalid(f"step of metric {key!r} is {step!r:.80}, not a whole number", field="step", next_step="count steps")
+def _text_row(run: int, project: int, key: str, value: str) -> dict[str, Any]:
+    return {"run": run, "key": key, "project": project, "head": value[: store.HEAD], "value": value}
 
 
-def _pairs(conn: Connection, table: sa.Table, run_id: str) -> dict[str, str]:
-    rows = conn.execute(sa.select(table.c.key, table.c.value).where(table.c.run == run_id).order_by(table.c.key))
-    return {row.key: row.value for row in rows}
-
-
-def _last_metrics(conn: Connection, run_id: str) -> dict[str, float]:
-    table = store.metrics
-    order = (table.c.step.desc(), table.c.at.desc(), table.c.seq.desc())
-    place = sa.func.row_number().over(partition_by=table.c.key, order_by=order).label("place")
-    ranked = sa.select(table.c.key, table.c.value, place).where(table.c.run == run_id).subquery()
-    rows = conn.execute(sa.select(ranked.c.key, ranked.c.value).where(ranked.c.place == 1).order_by(ranked.c.key))
-    return {key: _from_column(value) for key, value in rows}
-
-
-def _from_column(value: float | None) -> float:
-    return float("nan") if value is None else value
-
-
-def _no_run(run_id: str) -> NotFound:
-    return NotFound(f"there is no run {run_id!r}", field="run_id", next_step="list them with: homeostat runs")
+def _values(conn: Connection, table: sa.Table, run: int, keys: Iterable[str] | None = None) -> dict[str, str]:
+    query = sa.select(table.c.key, table.c.value).where(table.c.run == run).order_by(table.c.key)
+    if keys is not None:
+        query = query.where(table.c.key.in_(list(keys)))
+    return {row.key: row.value for row in conn.execute(query)}

@@ -4,15 +4,24 @@ from typing import Any, Literal
 
 import msgspec
 
-Status = Literal["running", "finished", "failed", "killed"]
+Status = Literal["running", "scheduled", "finished", "failed", "killed"]
 Ending = Literal["finished", "failed", "killed"]
+View = Literal["active", "deleted", "all"]
+"""Which side of the trash is meant."""
+
+DEFAULT_PROJECT = "Default"
 
 
-class Project(msgspec.Struct, frozen=True):
-    """A namespace for runs; MLflow calls it an experiment."""
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """A namespace for runs; MLflow calls it an experiment. Times are microseconds UTC."""
 
+    id: int
     name: str
     created: int
+    updated: int
+    deleted: int | None = None
+    """When it went to the trash; its name is free since then."""
+    tags: dict[str, str] = {}
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +29,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     project: str
+    project_id: int
     name: str
     status: Status
     cause: str
@@ -27,6 +37,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     started: int
     ended: int | None = None
+    deleted: int | None = None
+    parent: str | None = None
+    """The run it is nested in."""
     error: str = ""
 
 
@@ -46,6 +59,42 @@ class MetricPoint(msgspec.Struct, frozen=True):
     at: int
 
 
+class Metric(msgspec.Struct, frozen=True):
+    """What is known of a series without its points. NaN is never min or max; None when there is nothing but NaN.
+
+    The last point is the one with the highest step; among equals the latest, then the greatest.
+    """
+
+    key: str
+    last: float
+    last_step: int
+    last_at: int
+    min: float | None
+    max: float | None
+    points: int
+
+
+class DatasetInput(msgspec.Struct, frozen=True, kw_only=True):
+    """A data set that a run read, as the client described it; `tags` say in which role (`mlflow.data.context`)."""
+
+    name: str
+    digest: str
+    source_type: str = ""
+    source: str = ""
+    schema: str = ""
+    profile: str = ""
+    tags: dict[str, str] = {}
+
+
+class FoundRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as search returns it: what was asked for of its params, metrics and tags."""
+
+    run: Run
+    params: dict[str, str]
+    metrics: list[Metric]
+    tags: dict[str, str]
+
+
 class RunDetail(msgspec.Struct, frozen=True, kw_only=True):
     """A run with everything that is known about it; `metrics` holds the last value of each series."""
 
@@ -56,5 +105,6 @@ class RunDetail(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: list[Artifact]
     inputs: list[str]
     """Digests of the dataset versions it read, in the order they were added."""
+    datasets: list[DatasetInput]
     code: dict[str, Any]
     environment: dict[str, Any]

@@ -3,6 +3,7 @@
 The old tables are copied aside, dropped and made anew: nearly every key changes.
 """
 
+import math
 import struct
 from collections.abc import Iterator
 from itertools import groupby
@@ -189,7 +190,9 @@ def _copy() -> None:
             f"insert into tracking_{name} (run, key, project, head, value) select r.no, o.key, r.project, "
             f"substr(o.value, 1, 100), o.value from old_{name} o join tracking_runs r on r.id = o.run"
         )
-    op.execute("insert into tracking_artifacts (owner, path, digest, size) select run, path, digest, size from old_artifacts")
+    op.execute(
+        "insert into tracking_artifacts (owner, path, digest, size) select run, path, digest, size from old_artifacts"
+    )
     _copy_metrics()
 
 
@@ -197,15 +200,15 @@ def _copy_metrics() -> None:
     connection = op.get_bind()
     rows = connection.execute(
         sa.text(
-            "select r.no, r.project, o.key, o.step, o.at, o.value from old_metrics o join tracking_runs r on r.id = o.run "
-            "order by r.no, o.key, o.step, o.at, o.seq"
+            "select r.no, r.project, o.key, o.step, o.at, o.value "
+            "from old_metrics o join tracking_runs r on r.id = o.run order by r.no, o.key, o.step, o.at, o.seq"
         )
     )
     columns = "run, key, project, points, tail, last, last_step, last_at, min, max"
     marks = ", ".join(f":{name}" for name in columns.split(", "))
     for (run, project, key), grouped in groupby(rows, key=lambda row: (row[0], row[1], row[2])):
         points = [(row[3], row[4], row[5]) for row in grouped]
-        seen = [value for _, _, value in points if value is not None and value == value]
+        seen = [value for _, _, value in points if value is not None and not math.isnan(value)]
         summary = {"run": run, "key": key, "project": project, "points": len(points), "tail": 0}
         summary |= {"last_step": points[-1][0], "last_at": points[-1][1], "last": points[-1][2]}
         summary |= {"min": min(seen, default=None), "max": max(seen, default=None)}
