@@ -63,6 +63,12 @@ class Denied(HomeostatError):
     code = "denied"
 
 
+class Unauthenticated(Denied):
+    """No token was sent, or one that does not hold."""
+
+    code = "unauthenticated"
+
+
 class Refused(HomeostatError):
     """A rule says no: a leak, a cycle, a format that could run code."""
 
@@ -107,6 +113,7 @@ class UserCodeFailed(HomeostatError):
 
 HTTP_STATUS: dict[type[HomeostatError], int] = {
     Invalid: 400,
+    Unauthenticated: 401,
     Denied: 403,
     NotFound: 404,
     Conflict: 409,

@@ -47,8 +47,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Address-space limit of a training child in MB; 0 sets none."""
     max_body_mb: int = 16
     """Requests with a larger body are refused."""
+    max_upload_mb: int = 65536
+    """Artifact uploads, which are never held in memory, may be this large."""
+    auth: str = ""
+    """'required': every request needs a token. Empty: open to this machine, and to nobody else."""
+    token: str = ""
+    """The token that clients of a server send (`homeostat token create`)."""
+    allowed_hosts: str = ""
+    """Names that the Host header may hold beside this machine's, with commas; '.example.com' takes subdomains in."""
+    allowed_origins: str = ""
+    """Origins whose pages may call, such as 'https://mlops.example.com', with commas."""
     webhook: str = ""
     """A URL that gets promotions, rollbacks, rejections and failures as JSON; empty sends nothing."""
+    webhook_allow: str = ""
+    """Private addresses that webhooks may reach all the same, as HOST, HOST:PORT or HOST:*, with commas."""
 
     @property
     def home_path(self) -> Path:
@@ -108,6 +120,10 @@ def _checked(values: dict[str, Any]) -> Settings:
     settings = Settings(**values)
     for key in ("tick", "lease", "train_timeout"):
         parse_duration(getattr(settings, key), field=key)
+    if settings.auth not in {"", "required"}:
+        raise Invalid(
+            f"setting auth is {settings.auth!r}", field="auth", next_step="set it to 'required', or leave it empty"
+        )
     if settings.clock != "system":
         from_iso(settings.clock, field="clock")
     return settings
