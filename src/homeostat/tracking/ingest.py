@@ -197,7 +197,7 @@ def _lay_aside(
     waiting.setdefault(op.run, {}).setdefault(op.key, []).append((index, points))
 
 
-def _apply(conn: Connection, op: Op, *, at: int, actor: str) -> None:
+def _apply(conn: Connection, op: Op, *, at: int, actor: str) -> None:  # noqa: C901  one case an operation
     match op:
         case StartRun():
             runs.start_run(
