@@ -88,3 +88,16 @@ def write_in_turn(connection: Connection, table: sa.Table) -> None:
     if connection.dialect.name == "postgresql":
         name = connection.dialect.identifier_preparer.format_table(table)
         connection.execute(sa.text(f"lock table {name} in share row exclusive mode"))
+
+
+def like(
+    connection: Connection, column: sa.ColumnElement[Any], pattern: str, *, ignore_case: bool
+) -> sa.ColumnElement[bool]:
+    """SQL's LIKE that tells upper from lower case (or does not), on both; `%` and `_` are its wildcards."""
+    if connection.dialect.name == "postgresql":
+        return column.ilike(pattern) if ignore_case else column.like(pattern)
+    if ignore_case:
+        return sa.func.lower(column).like(pattern.lower())
+    # SQLite's LIKE ignores case and its GLOB does not, with other wildcards.
+    literal = "".join(f"[{letter}]" if letter in "*?[" else letter for letter in pattern)
+    return column.op("GLOB", is_comparison=True)(literal.replace("%", "*").replace("_", "?"))

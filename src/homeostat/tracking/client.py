@@ -15,6 +15,7 @@ from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 from homeostat.tracking import artifacts, runs, series
 from homeostat.tracking.types import Ending, MetricPoint, Run
+from homeostat.tracking.values import as_number
 
 _FLUSH_SECONDS = 1.0
 _FLUSH_POINTS = 1_000
@@ -50,7 +51,7 @@ class ActiveRun:
 
     def log_metrics(self, values: Mapping[str, Any], *, step: int | None = None) -> None:
         """As `log`, for names that are not Python identifiers."""
-        checked = {key: series.as_number(key, value) for key, value in values.items()}
+        checked = {key: as_number(key, value) for key, value in values.items()}
         at = self._clock.now()
         for key, value in checked.items():
             at_step = self._next_step[key] if step is None else step

@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 from homeostat.store.dialect import insert_new, upsert
 from homeostat.tracking import store
 from homeostat.tracking.types import DatasetInput
+from homeostat.tracking.values import storable
 
 _FIELDS = ("name", "digest", "source_type", "source", "schema", "profile")
 
@@ -15,9 +16,7 @@ _FIELDS = ("name", "digest", "source_type", "source", "schema", "profile")
 def log_dataset_inputs(conn: Connection, run: int, project: int, inputs: Sequence[DatasetInput]) -> None:
     """Note that a run (by number) read these; the same name and digest within a project is one data set."""
     table = store.datasets
-    rows = [
-        {"project": project, **{field: store.storable(getattr(item, field)) for field in _FIELDS}} for item in inputs
-    ]
+    rows = [{"project": project, **{field: storable(getattr(item, field)) for field in _FIELDS}} for item in inputs]
     insert_new(conn, table, rows)
     for item in inputs:
         same = sa.and_(table.c.project == project, table.c.name == item.name, table.c.digest == item.digest)

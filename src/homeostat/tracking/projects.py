@@ -4,13 +4,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from homeostat.ground.errors import Conflict, Invalid, NotFound
+from homeostat.ground.errors import Conflict, NotFound
 from homeostat.store.dialect import upsert
 from homeostat.store.events import append_event
 from homeostat.tracking import store
 from homeostat.tracking.types import Project, View
+from homeostat.tracking.values import check_key, check_project_name, storable
 
-_NAME_LIMIT = 500
 _COLUMNS = [store.projects.c[name] for name in ("id", "name", "created", "updated", "deleted")]
 
 
@@ -21,7 +21,7 @@ def create_project(conn: Connection, name: str, *, at: int, actor: str) -> Proje
         Invalid: when the name is empty, too long or has control characters.
         Conflict: when a project that is not in the trash has this name.
     """
-    _check_name(name)
+    check_project_name(name)
     if find_by_name(conn, name) is not None:
         raise Conflict(f"project {name!r:.80} is there already", field="name", next_step="use it, or another name")
     return _insert(conn, name, at=at, actor=actor)
@@ -29,7 +29,7 @@ def create_project(conn: Connection, name: str, *, at: int, actor: str) -> Proje
 
 def project_named(conn: Connection, name: str, *, at: int, actor: str) -> Project:
     """The project of this name, made on first use."""
-    return find_by_name(conn, _check_name(name)) or _insert(conn, name, at=at, actor=actor)
+    return find_by_name(conn, check_project_name(name)) or _insert(conn, name, at=at, actor=actor)
 
 
 def get_project(conn: Connection, project_id: int) -> Project:
@@ -71,7 +71,7 @@ def rename_project(conn: Connection, project_id: int, name: str, *, at: int, act
         Conflict: when the name is taken, or the project is in the trash.
     """
     project = require_active(get_project(conn, project_id))
-    _check_name(name)
+    check_project_name(name)
     other = find_by_name(conn, name)
     if other is not None and other.id != project_id:
         raise Conflict(f"project {name!r:.80} is there already", field="name", next_step="choose another name")
@@ -86,8 +86,7 @@ def set_project_tags(conn: Connection, project_id: int, tags: dict[str, str], *,
     """Set tags; the note is the tag `mlflow.note.content`, as MLflow's page has it."""
     require_active(get_project(conn, project_id))
     rows = [
-        {"project": project_id, "key": check_key(key, "tag"), "value": store.storable(value)}
-        for key, value in tags.items()
+        {"project": project_id, "key": check_key(key, "tag"), "value": storable(value)} for key, value in tags.items()
     ]
     upsert(conn, store.project_tags, rows, key=["project", "key"], update=["value"])
     _update(conn, project_id, updated=at)
@@ -128,17 +127,6 @@ def side_of_trash(deleted: sa.ColumnElement[int | None], view: View) -> sa.Colum
     return deleted.is_(None) if view == "active" else deleted.is_not(None)
 
 
-def check_key(key: str, what: str, *, limit: int = 250) -> str:
-    """`key` if it can name a param, metric or tag.
-
-    Raises:
-        Invalid: when it is empty, longer than `limit`, or not storable text.
-    """
-    if isinstance(key, str) and 0 < len(key) <= limit and store.storable(key) == key:
-        return key
-    raise Invalid(f"{what} name {key!r:.80} is not usable", field="key", next_step=f"use 1 to {limit} characters")
-
-
 def _insert(conn: Connection, name: str, *, at: int, actor: str) -> Project:
     made = conn.execute(store.projects.insert().values(name=name, created=at, updated=at))
     assert made.inserted_primary_key is not None
@@ -164,14 +152,3 @@ def _tags_of(conn: Connection, ids: list[int]) -> dict[int, dict[str, str]]:
     for project, key, value in conn.execute(query):
         found.setdefault(project, {})[key] = value
     return found
-
-
-def _check_name(name: str) -> str:
-    usable = 0 < len(name) <= _NAME_LIMIT and name.strip() and name.isprintable() and store.storable(name) == name
-    if usable:
-        return name
-    raise Invalid(
-        f"project name {name!r:.80} is not usable",
-        field="name",
-        next_step=f"use 1 to {_NAME_LIMIT} printable characters",
-    )

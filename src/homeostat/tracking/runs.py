@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -16,9 +15,10 @@ from homeostat.tracking import store
 from homeostat.tracking.artifacts import list_artifacts
 from homeostat.tracking.inputs import dataset_inputs
 from homeostat.tracking.lookup import no_run, writable
-from homeostat.tracking.projects import check_key, get_project, project_named, require_active, side_of_trash
+from homeostat.tracking.projects import get_project, project_named, require_active, side_of_trash
 from homeostat.tracking.series import last_metrics
 from homeostat.tracking.types import Ending, Project, Run, RunDetail, Status, View
+from homeostat.tracking.values import as_text, check_key, storable
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _ENDINGS = ("finished", "failed", "killed")
@@ -60,10 +60,10 @@ def start_run(
     row = {
         "id": run_id,
         "project": home.id,
-        "name": store.storable(name),
+        "name": storable(name),
         "status": "running",
-        "cause": store.storable(cause),
-        "actor": store.storable(actor)[:200],
+        "cause": storable(cause),
+        "actor": storable(actor)[:200],
         "started": at,
         "ended": None,
         "deleted": None,
@@ -108,7 +108,7 @@ def log_params(conn: Connection, run_id: str, params: Mapping[str, Any]) -> None
 def set_tags(conn: Connection, run_id: str, tags: Mapping[str, str]) -> None:
     """Set tags; unlike parameters they may change."""
     run, project = writable(conn, run_id)
-    rows = [_text_row(run, project, check_key(key, "tag"), store.storable(str(value))) for key, value in tags.items()]
+    rows = [_text_row(run, project, check_key(key, "tag"), storable(str(value))) for key, value in tags.items()]
     upsert(conn, store.tags, rows, key=["run", "key"], update=["head", "value"])
 
 
@@ -166,9 +166,9 @@ def update_run(
     """Change a run's status or name; back to running is how a run is resumed, and its end is then open again."""
     writable(conn, run_id)
     before = find_run(conn, run_id)
-    values: dict[str, Any] = {} if name is None else {"name": store.storable(name)}
+    values: dict[str, Any] = {} if name is None else {"name": storable(name)}
     if error is not None:
-        values["error"] = store.storable(error)
+        values["error"] = storable(error)
     if status is not None:
         values |= {"status": status, "ended": (ended or at) if status in _ENDINGS else None}
     if values:
@@ -231,16 +231,6 @@ def children_of(conn: Connection, run_id: str) -> list[Run]:
 def run_of_row(row: sa.RowMapping) -> Run:
     """A run from a row of `COLUMNS`."""
     return Run(**{key: value for key, value in row.items() if key != "no"})
-
-
-def as_text(value: Any) -> str:
-    """A parameter's value as it is stored: JSON for lists and dicts, else what `str` says."""
-    if isinstance(value, dict | list | tuple):
-        try:
-            return store.storable(msgspec.json.encode(value).decode())
-        except TypeError:
-            pass  # it holds something JSON has no word for
-    return store.storable(str(value))
 
 
 def project_of(conn: Connection, run_id: str) -> Project:

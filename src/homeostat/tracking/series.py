@@ -1,8 +1,6 @@
 """Series: points come in as rows of a tail, full tails are sealed into compressed rows, a summary row follows along."""
 
 import math
-import numbers
-import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,17 +8,16 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from homeostat.ground.errors import Invalid, NotFound
+from homeostat.ground.errors import NotFound
 from homeostat.store.dialect import upsert
 from homeostat.tracking import store
 from homeostat.tracking.lookup import run_number, writable
 from homeostat.tracking.points import Points, joined, pack, points_of, seal, unpack
-from homeostat.tracking.projects import check_key
 from homeostat.tracking.types import Metric, MetricPoint
+from homeostat.tracking.values import as_number, check_key, check_step
 
 SEAL_AT = 2048
 """Points. A tail this long is sealed; a thousand one-point rows cost 2 ms to read."""
-_STEP_LIMIT = 2**63
 _SUMMARY = ("project", "points", "tail", "last", "last_step", "last_at", "min", "max")
 
 
@@ -107,47 +104,6 @@ def metric_of_row(row: tuple[Any, ...]) -> Metric:
     """A summary from a row of `METRIC_COLUMNS`."""
     key, last, *rest = row
     return Metric(key, float("nan") if last is None else last, *rest)
-
-
-def as_number(key: str, value: Any) -> float:
-    """`value` as a float if it is a number (Python, numpy, or a 0-dimensional tensor).
-
-    Raises:
-        Invalid: naming the key otherwise.
-    """
-    item = value if isinstance(value, numbers.Real) or not hasattr(value, "item") else _item(value)
-    if isinstance(item, numbers.Real):
-        try:
-            return float(item)
-        except OverflowError:
-            pass
-    raise Invalid(
-        f"metric {key!r:.80} is {value!r:.80}, not a number a float can hold",
-        field=key,
-        next_step="log text with params or tags",
-    )
-
-
-def check_step(key: str, step: Any) -> int:
-    """`step` if it is a whole number of 64 bits."""
-    try:
-        number = operator.index(step)
-    except TypeError:
-        number = _STEP_LIMIT
-    if -_STEP_LIMIT <= number < _STEP_LIMIT:
-        return number
-    raise Invalid(
-        f"step of metric {key!r:.80} is {step!r:.80}, not a whole number of 64 bits",
-        field="step",
-        next_step="count steps",
-    )
-
-
-def _item(value: Any) -> Any:
-    try:
-        return value.item()
-    except (ValueError, RuntimeError, TypeError):  # numpy and torch refuse for more than one element
-        return None
 
 
 def _summaries(conn: Connection, run: int, keys: list[str]) -> dict[str, dict[str, Any]]:

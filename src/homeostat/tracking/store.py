@@ -155,12 +155,3 @@ dataset_inputs = sa.Table(
     sa.Column("tags", sa.JSON, nullable=False),
     sqlite_with_rowid=False,
 )
-
-
-def storable(text: str) -> str:
-    """`text` without what a database refuses: NUL (PostgreSQL) and lone surrogates (both).
-
-    >>> storable("a" + chr(0) + "b") == "a" + chr(0xFFFD) + "b"
-    True
-    """
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

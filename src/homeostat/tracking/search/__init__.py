@@ -1,0 +1,1 @@
+"""Search over runs: the filter as SQL, the order as SQL, a page at a time."""
