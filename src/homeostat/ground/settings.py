@@ -61,6 +61,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A URL that gets promotions, rollbacks, rejections and failures as JSON; empty sends nothing."""
     webhook_allow: str = ""
     """Private addresses that webhooks may reach all the same, as HOST, HOST:PORT or HOST:*, with commas."""
+    signing_key: str = ""
+    """A PEM file with the EC key that signs packages; empty means one in the home folder, made when it is needed."""
+    trusted_keys: str = ""
+    """PEM files of public keys, or folders of them, separated by commas, trusted besides the project's own."""
+    require_signature: bool = False
+    """Refuse to load packages that nobody signed (those registered before there was signing)."""
 
     @property
     def home_path(self) -> Path:

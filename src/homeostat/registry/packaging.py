@@ -1,22 +1,31 @@
-"""Packaging: a fitted model becomes files in a format that cannot run code when it is read. No pickle anywhere.
+"""Packaging: a fitted model becomes files in a format that cannot run code when it is read; a pickle only on request.
 
 | model | flavor | file |
 |---|---|---|
 | scikit-learn estimator or pipeline | sklearn-skops | model.skops |
 | LightGBM Booster or LGBMModel | lightgbm | model.txt, LightGBM's own text |
+| XGBoost Booster or XGBModel | xgboost | model.ubj, XGBoost's own UBJSON |
 | ONNX ModelProto, its bytes, or a path to NAME.onnx | onnx | model.onnx |
+| hs.Network: weights and steps | network | model.safetensors, network.json |
+| torch.export's ExportedProgram | torch-export | model.pt2 |
+| hs.allow_pickle(model, reason=...) | pickle | model.pkl, which only a signed permission opens |
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from homeostat.ground.errors import HomeostatError, Refused
 from homeostat.registry import safe_sklearn
-from homeostat.registry.scorers import FILES, positive_column, scorer_of
+from homeostat.registry.formats import network, pickled, torch_export, xgboost_model
+from homeostat.registry.formats.answers import positive_column
+from homeostat.registry.formats.network import Network
+from homeostat.registry.formats.pickled import Pickled
+from homeostat.registry.scorers import FILES, scorer_from, scorer_of
 from homeostat.registry.types import Package, PackageFile, StoredPackage
 from homeostat.store.blobs import BlobStore
 
-SUPPORTED = "a fitted scikit-learn estimator or pipeline, a LightGBM model, or an ONNX model"
+SUPPORTED = "a fitted scikit-learn estimator or pipeline, a LightGBM, XGBoost or ONNX model, or an hs.Network"
 
 
 def package_model(model: Any, *, task: str | None = None) -> Package:
@@ -27,17 +36,29 @@ def package_model(model: Any, *, task: str | None = None) -> Package:
     Raises:
         Refused: when the kind is not supported, or a part is of a type that may run code; the message names it.
     """
-    flavor, data = _files_of(model)
-    package = Package(flavor, {FILES[flavor]: data})
+    package = _package_of(model)
     if task is not None:
-        scorer_of(flavor, data, task)
+        scorer_from(package.flavor, package.files, task, allow_pickle=package.permission is not None)
     return package
 
 
 def store_package(blobs: BlobStore, package: Package) -> StoredPackage:
     """Write the files as blobs; what comes back is small and is what `register_version` takes."""
-    files = package.files.items()
-    return StoredPackage(package.flavor, {path: PackageFile(blobs.put(data), len(data)) for path, data in files})
+    files = {path: _stored(blobs, data) for path, data in package.files.items()}
+    return StoredPackage(package.flavor, files, package.permission)
+
+
+def _stored(blobs: BlobStore, data: bytes) -> PackageFile:
+    return PackageFile(blobs.put(data), len(data), hashlib.sha256(data).hexdigest())
+
+
+def _package_of(model: Any) -> Package:
+    if isinstance(model, Pickled):
+        return Package("pickle", {FILES["pickle"]: pickled.dump(model.model)}, model.permission)
+    if isinstance(model, Network):
+        return Package("network", network.dump(model))
+    flavor, data = _files_of(model)
+    return Package(flavor, {FILES[flavor]: data})
 
 
 def _files_of(model: Any) -> tuple[str, bytes]:
@@ -45,6 +66,10 @@ def _files_of(model: Any) -> tuple[str, bytes]:
     families = {base.__module__.split(".")[0] for base in kind.__mro__}
     if "lightgbm" in families:  # before scikit-learn: its wrappers are estimators too
         return "lightgbm", _lightgbm_text(model)
+    if "xgboost" in families:
+        return "xgboost", xgboost_model.dump(model)
+    if "torch" in families and hasattr(model, "graph_module"):  # an ExportedProgram
+        return "torch-export", torch_export.dump(model)
     if "onnx" in families and hasattr(model, "SerializeToString"):
         return "onnx", bytes(model.SerializeToString())
     if isinstance(model, bytes):
@@ -56,7 +81,7 @@ def _files_of(model: Any) -> tuple[str, bytes]:
     raise Refused(
         f"a model of type {kind.__module__}.{kind.__qualname__} cannot be packaged",
         field="model",
-        next_step=f"return {SUPPORTED}; pickle is never used",
+        next_step=f"return {SUPPORTED}; as a last resort hs.allow_pickle(model, reason=...)",
     )
 
 
@@ -82,6 +107,6 @@ def _checked_onnx(data: bytes) -> bytes:
         raise Refused(
             f"these bytes are not a model that ONNX Runtime can read: {error!s:.200}",
             field="model",
-            next_step=f"return {SUPPORTED}; pickle is never used",
+            next_step=f"return {SUPPORTED}",
         ) from error
     return data

@@ -5,13 +5,14 @@ trusted by skops because scikit-learn follows their indices without looking (sci
 here, and looked at before the first score.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from homeostat.ground.errors import Corrupt, Refused
 from homeostat.ground.extras import require
+from homeostat.registry.formats.zips import check_zip
 
 _LOSSES = (
     "AbsoluteError",
@@ -69,23 +70,43 @@ def dump(model: Any) -> bytes:
     return data
 
 
-def load(data: bytes) -> Any:
-    """The model in a skops file.
+def types_in(data: bytes) -> set[str]:
+    """The types a skops file would need that skops itself does not allow.
+
+    Raises:
+        Corrupt: when it is not a readable skops file.
+        Refused: when the archive leads out of itself or unpacks to far more than its size.
+    """
+    check_zip(data, what="skops file")
+    try:
+        return set(require("skops.io", extra="sklearn").get_untrusted_types(data=data))
+    except Exception as error:  # a malformed file can fail anywhere in the reader
+        raise _unreadable(error) from error
+
+
+def load(data: bytes, *, also: Iterable[str] = ()) -> Any:
+    """The model in a skops file; `also` are types allowed beyond the reviewed list.
 
     Raises:
         Refused: when the file names a type that is not allowed, or a tree points outside its arrays.
         Corrupt: when it is not a readable skops file.
     """
     skops = require("skops.io", extra="sklearn")
+    check_zip(data, what="skops file")
+    allowed = ALLOWED | set(also)
     try:
-        model = skops.loads(data, trusted=sorted(ALLOWED))  # audits the whole file before it builds anything
+        model = skops.loads(data, trusted=sorted(allowed))  # audits the whole file before it builds anything
     except require("skops.io.exceptions", extra="sklearn").UntrustedTypesFoundException as error:
-        names = ", ".join(sorted(set(skops.get_untrusted_types(data=data)) - ALLOWED))
+        names = ", ".join(sorted(set(skops.get_untrusted_types(data=data)) - allowed))
         raise Refused(f"the model holds types that may run code: {names}", field="model", next_step=_MEND) from error
     except Exception as error:  # a malformed file can fail anywhere in the reader
-        raise Corrupt(f"the skops file cannot be read: {error!s:.300}", next_step="package the model again") from error
+        raise _unreadable(error) from error
     check_trees(model)
     return model
+
+
+def _unreadable(error: Exception) -> Corrupt:
+    return Corrupt(f"the skops file cannot be read: {error!s:.300}", next_step="package the model again")
 
 
 def settle(model: Any) -> Any:

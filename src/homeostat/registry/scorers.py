@@ -1,35 +1,43 @@
 """Scorers: a stored package, verified and loaded, ready to answer rows."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from homeostat.ground.errors import Corrupt, Invalid, Refused
 from homeostat.ground.extras import require
 from homeostat.ground.ports import Scorer
 from homeostat.registry import safe_sklearn
+from homeostat.registry.formats import mlflow_model, network, pickled
+from homeostat.registry.formats.answers import ONE_THREAD_BELOW, Matrix, cannot, column_of, positive_column
+from homeostat.registry.formats.network import NetworkScorer
+from homeostat.registry.formats.torch_export import TorchScorer
+from homeostat.registry.formats.xgboost_model import XgboostScorer
 from homeostat.registry.types import PackageFile
 from homeostat.store.blobs import BlobStore
 
-Matrix = NDArray[np.float64]
-
-FILES = {"sklearn-skops": "model.skops", "lightgbm": "model.txt", "onnx": "model.onnx"}
+FILES = {
+    "sklearn-skops": "model.skops",
+    "lightgbm": "model.txt",
+    "onnx": "model.onnx",
+    "xgboost": "model.ubj",
+    "torch-export": "model.pt2",
+    "pickle": "model.pkl",
+}
 """Flavor to the one file it holds."""
+FLAVORS = (*FILES, "network", "mlflow")
 TASKS = ("binary", "regression")
-
-ONE_THREAD_BELOW = 10_000
-"""Rows. Below, one thread: HGB takes 0.39 ms for a row on one thread and 0.68 ms on two. From 1,000 rows two idle cores
-are up to 1.6x faster, but on two busy ones the threads wait for each other (18 ms instead of 2.8 ms)."""
 
 _BINARY_OBJECTIVES = {"binary", "cross_entropy"}
 _CLASS_OBJECTIVES = _BINARY_OBJECTIVES | {"multiclass", "multiclassova", "cross_entropy_lambda"}
 
 
-def load_scorer(blobs: BlobStore, flavor: str, manifest: Mapping[str, PackageFile], task: str) -> Scorer:
+def load_scorer(
+    blobs: BlobStore, flavor: str, manifest: Mapping[str, PackageFile], task: str, *, allow_pickle: bool = False
+) -> Scorer:
     """Read a stored package (every byte verified against its digest) and make it ready.
 
     `score(matrix)`: float64 rows x columns in, one float64 a row out: the probability of the positive class (True or
@@ -39,41 +47,37 @@ def load_scorer(blobs: BlobStore, flavor: str, manifest: Mapping[str, PackageFil
         Corrupt: when a stored byte was changed or a file is missing from the manifest.
         Refused: when the flavor is not supported, a type in it is not allowed, or it cannot answer the task.
     """
-    name = _file_of(flavor)
-    if name not in manifest:
-        raise Corrupt(f"the package has no file {name}", next_step="package the model again")
-    return scorer_of(flavor, blobs.get(manifest[name].digest), task)
+    _check_flavor(flavor, allow_pickle=allow_pickle)
+    files = {path: blobs.get(file.digest) for path, file in manifest.items()}
+    return scorer_from(flavor, files, task, allow_pickle=allow_pickle)
 
 
-def scorer_of(flavor: str, data: bytes, task: str) -> Scorer:
+def scorer_from(flavor: str, files: Mapping[str, bytes], task: str, *, allow_pickle: bool = False) -> Scorer:
+    """The scorer of a package's files. `allow_pickle`: a signed permission was seen, and this process is no server."""
+    _check_flavor(flavor, allow_pickle=allow_pickle)
+    if flavor == "mlflow":
+        path = mlflow_model.main_file(files)
+        return scorer_of(*mlflow_model.flavor_of(path, files[path]), task)
+    if flavor == "network":
+        return NetworkScorer(_file(files, network.WEIGHTS), _file(files, network.PLAN), _checked_task(task))
+    return scorer_of(flavor, _file(files, FILES[flavor]), task, allow_pickle=allow_pickle)
+
+
+def scorer_of(flavor: str, data: bytes, task: str, *, allow_pickle: bool = False) -> Scorer:
     """The scorer of a package's one file."""
-    _file_of(flavor)
-    if task not in TASKS:
-        raise Invalid(f"{task!r} is not a task", field="task", next_step=f"use {' or '.join(TASKS)}")
+    _check_flavor(flavor, allow_pickle=allow_pickle)
+    _checked_task(task)
     if flavor == "sklearn-skops":
         return SklearnScorer(safe_sklearn.load(data), task)
-    if flavor == "lightgbm":
-        return LightgbmScorer(data, task)
-    return OnnxScorer(data, task)
-
-
-def positive_column(classes: Sequence[Any]) -> int | None:
-    """Where True (or 1) stands among the classes of a classifier; None when it knows only False.
-
-    Raises:
-        Refused: when the classes are not False and True.
-    """
-    try:
-        known = [bool(label) if label in (0, 1) else None for label in classes]
-    except (TypeError, ValueError):
-        known = [None]
-    if known and None not in known and len(set(known)) == len(known):
-        return known.index(True) if True in known else None
-    raise Refused(
-        f"the model's classes are {[str(label) for label in classes][:5]}, not False and True",
-        field="model",
-        next_step="train on the label as it is given: True for the positive class",
-    )
+    if flavor == "pickle":
+        return SklearnScorer(pickled.load(data), task)
+    made: Mapping[str, Callable[[bytes, str], Scorer]] = {
+        "lightgbm": LightgbmScorer,
+        "onnx": OnnxScorer,
+        "xgboost": XgboostScorer,
+        "torch-export": TorchScorer,
+    }
+    return made[flavor](data, task)
 
 
 class SklearnScorer:
@@ -88,19 +92,19 @@ class SklearnScorer:
         self._openmp = require("threadpoolctl", extra="sklearn").ThreadpoolController().select(user_api="openmp")
         if self._binary:
             if not hasattr(model, "predict_proba"):
-                raise _cannot(model, "has no predict_proba", "use a classifier, or wrap it in CalibratedClassifierCV")
+                raise cannot(model, "has no predict_proba", "use a classifier, or wrap it in CalibratedClassifierCV")
             self._column = positive_column(list(model.classes_))
         elif not hasattr(model, "predict") or hasattr(model, "classes_"):
-            raise _cannot(model, "does not predict numbers", "use a regressor for a regression task")
+            raise cannot(model, "does not predict numbers", "use a regressor for a regression task")
 
     def score(self, matrix: Matrix) -> Matrix:
         if not len(matrix):
             return np.empty(0)
         with self._threads(len(matrix)):
             if not self._binary:
-                return _column_of(self._model.predict(matrix))
+                return column_of(self._model.predict(matrix))
             table = self._model.predict_proba(matrix)
-        return np.zeros(len(matrix)) if self._column is None else _column_of(table[:, self._column])
+        return np.zeros(len(matrix)) if self._column is None else column_of(table[:, self._column])
 
     def _threads(self, rows: int) -> AbstractContextManager[Any]:
         return self._openmp.limit(limits=1) if rows < ONE_THREAD_BELOW else nullcontext()
@@ -117,15 +121,15 @@ class LightgbmScorer:
             raise Corrupt(f"the LightGBM text cannot be read: {error}", next_step="package the model again") from error
         objective = _objective(data)
         if task == "binary" and objective not in _BINARY_OBJECTIVES:
-            raise _cannot(self._booster, f"has objective {objective!r}", "train with objective 'binary'")
+            raise cannot(self._booster, f"has objective {objective!r}", "train with objective 'binary'")
         if task == "regression" and objective in _CLASS_OBJECTIVES:
-            raise _cannot(self._booster, f"has objective {objective!r}", "train with a regression objective")
+            raise cannot(self._booster, f"has objective {objective!r}", "train with a regression objective")
 
     def score(self, matrix: Matrix) -> Matrix:
         if not len(matrix):
             return np.empty(0)
         threads = {"num_threads": 1} if len(matrix) < ONE_THREAD_BELOW else {}
-        return _column_of(self._booster.predict(matrix, **threads))
+        return column_of(self._booster.predict(matrix, **threads))
 
 
 class OnnxScorer:
@@ -150,20 +154,11 @@ class OnnxScorer:
         if isinstance(answer, list):  # skl2onnx's ZipMap: one {class: probability} a row
             return np.array([_of_positive(row) for row in answer], dtype=np.float64)
         table = np.asarray(answer, dtype=np.float64).reshape(len(matrix), -1)
-        return _column_of(table[:, -1] if self._binary else table)
+        return column_of(table[:, -1] if self._binary else table)
 
 
 def _of_positive(row: Mapping[Any, float]) -> float:
     return next((value for label, value in row.items() if label in (1, "1", "True")), float("nan"))
-
-
-def _column_of(answer: Any) -> Matrix:
-    values = np.asarray(answer, dtype=np.float64)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1:
-        raise Refused(f"the model gives {values.shape[1]} values a row", field="model", next_step="train for one label")
-    return np.ascontiguousarray(values)
 
 
 def _objective(text: bytes) -> str:
@@ -173,15 +168,34 @@ def _objective(text: bytes) -> str:
     return "none"
 
 
-def _file_of(flavor: str) -> str:
-    if flavor in FILES:
-        return FILES[flavor]
-    raise Refused(
-        f"models of flavor {flavor!r} cannot be served",
-        field="flavor",
-        next_step=f"package it as one of {', '.join(FILES)}; pickle is never used",
-    )
+def _checked_task(task: str) -> str:
+    if task not in TASKS:
+        raise Invalid(f"{task!r} is not a task", field="task", next_step=f"use {' or '.join(TASKS)}")
+    return task
 
 
-def _cannot(model: Any, what: str, mend: str) -> Refused:
-    return Refused(f"the model ({type(model).__name__}) {what}", field="model", next_step=mend)
+def _file(files: Mapping[str, bytes], name: str) -> bytes:
+    if name not in files:
+        raise Corrupt(f"the package has no file {name}", next_step="package the model again")
+    return files[name]
+
+
+def _check_flavor(flavor: str, *, allow_pickle: bool) -> None:
+    if flavor == "pickle" and not allow_pickle:
+        raise Refused(
+            "models of flavor 'pickle' run code when they are read, and nobody signed a permission for this one",
+            field="flavor",
+            next_step="package it in a safe format, or return hs.allow_pickle(model, reason=...) from the function",
+        )
+    if flavor == "safetensors":
+        raise Refused(
+            "safetensors alone are weights without a model",
+            field="flavor",
+            next_step="package an hs.Network: it says which steps a row walks through",
+        )
+    if flavor not in FLAVORS:
+        raise Refused(
+            f"models of flavor {flavor!r} cannot be served",
+            field="flavor",
+            next_step=f"package it as one of {', '.join(FLAVORS)}",
+        )

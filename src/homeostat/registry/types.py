@@ -21,12 +21,19 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """Number of the newest version; None while there is none."""
 
 
+class PicklePermission(msgspec.Struct, frozen=True):
+    """Somebody's word that a package may hold a pickle, which runs code when it is read."""
+
+    reason: str
+
+
 class Package(msgspec.Struct, frozen=True):
     """A fitted model as files in a format that cannot run code when it is read."""
 
     flavor: str
-    """'sklearn-skops', 'lightgbm' or 'onnx'."""
+    """One of `scorers.FLAVORS`."""
     files: dict[str, bytes]
+    permission: PicklePermission | None = None
 
 
 class PackageFile(msgspec.Struct, frozen=True):
@@ -34,6 +41,8 @@ class PackageFile(msgspec.Struct, frozen=True):
 
     digest: str
     size: int
+    sha256: str = ""
+    """What model signing counts by; empty in versions from before signing."""
 
 
 class StoredPackage(msgspec.Struct, frozen=True):
@@ -41,6 +50,7 @@ class StoredPackage(msgspec.Struct, frozen=True):
 
     flavor: str
     manifest: dict[str, PackageFile]
+    permission: PicklePermission | None = None
 
     @property
     def digest(self) -> str:
@@ -65,6 +75,8 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     lineage: dict[str, Any]
     created: int
     actor: str
+    signed: dict[str, Any] | None = None
+    """The bundle of model signing; None in versions from before signing."""
 
     @property
     def ref(self) -> str:

@@ -1,0 +1,125 @@
+"""XGBoost boosters in XGBoost's own formats (`model.ubj`, `model.json`): checked tree by tree, then loaded."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from homeostat.ground.errors import Corrupt, Refused
+from homeostat.ground.extras import require
+from homeostat.registry.formats.answers import ONE_THREAD_BELOW, Matrix, cannot, column_of, positive_column
+from homeostat.registry.formats.ubjson import read_document
+
+_PROBABILITIES = {"binary:logistic", "reg:logistic"}
+_VALUES = ("reg:", "count:", "survival:aft", "survival:cox")
+_AGAIN = "package the model again"
+
+
+def dump(model: Any) -> bytes:
+    """The UBJSON of a Booster or a scikit-learn wrapper.
+
+    Raises:
+        Refused: when its answers would be others here: another mark for missing values, classes not False and True.
+    """
+    classes = getattr(model, "classes_", None) if hasattr(model, "get_booster") else None
+    if classes is not None and positive_column(list(classes)) != 1:
+        raise Refused(
+            f"the positive class must be the second of classes_, which is {list(classes)!r}",
+            field="model",
+            next_step="train with labels False and True (or 0 and 1), both of them present",
+        )
+    missing = getattr(model, "missing", None)
+    if missing is not None and not math.isnan(missing):
+        raise cannot(model, f"takes {missing!r} for a missing value", "train with missing=nan, which is what is served")
+    booster = model.get_booster() if hasattr(model, "get_booster") else model
+    return bytes(booster.save_raw(raw_format="ubj"))
+
+
+def check(document: dict[str, Any]) -> None:
+    """See that every tree of a model is a tree inside its arrays.
+
+    Raises:
+        Corrupt: when the parts of a model are not there, or a node points outside or backwards.
+    """
+    try:
+        learner = document["learner"]
+        columns = int(learner["learner_model_param"]["num_feature"])
+        booster = learner["gradient_booster"]
+        sound = all(_is_sound(tree, columns) for tree in _trees(booster))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise Corrupt("the XGBoost file is not that of a model", next_step=_AGAIN) from error
+    if not sound:
+        raise Corrupt("a tree of the XGBoost model points outside its arrays", next_step=_AGAIN)
+
+
+class XgboostScorer:
+    """A booster on one thread; from many rows on, a copy that takes all of them."""
+
+    def __init__(self, data: bytes, task: str) -> None:
+        xgboost = require("xgboost", extra="xgboost")
+        check(read_document(data))
+        self._wide: Any = None
+        try:
+            self._booster = xgboost.Booster({"nthread": 1})
+            self._booster.load_model(bytearray(data))
+            objective = str(json.loads(self._booster.save_config())["learner"]["objective"]["name"])
+        except (xgboost.core.XGBoostError, ValueError, KeyError) as error:
+            raise Corrupt(f"the XGBoost file cannot be read: {error!s:.200}", next_step=_AGAIN) from error
+        if task == "binary" and objective not in _PROBABILITIES:
+            raise cannot(self._booster, f"has objective {objective!r}", "train with objective 'binary:logistic'")
+        if task == "regression" and (objective in _PROBABILITIES or not objective.startswith(_VALUES)):
+            raise cannot(self._booster, f"has objective {objective!r}", "train with a regression objective, as reg:...")
+        best = self._booster.attr("best_iteration")
+        self._range = (0, int(best) + 1) if best is not None and best.isdecimal() else (0, 0)
+
+    def score(self, matrix: Matrix) -> Matrix:
+        if not len(matrix):
+            return np.empty(0)
+        booster = self._booster if len(matrix) < ONE_THREAD_BELOW else self._all_threads()
+        if matrix.shape[1] != booster.num_features():
+            raise cannot(booster, f"takes {booster.num_features()} columns", "give it those it was trained on")
+        answer = booster.inplace_predict(matrix, iteration_range=self._range, validate_features=False)
+        return column_of(answer)
+
+    def _all_threads(self) -> Any:
+        if self._wide is None:
+            wide = self._booster.copy()
+            wide.set_param({"nthread": 0})
+            self._wide = wide
+        return self._wide
+
+
+def _trees(booster: dict[str, Any]) -> list[dict[str, Any]]:
+    kind = booster.get("name", "gbtree")
+    if kind == "gblinear":
+        return []
+    held = booster["gbtree"] if kind == "dart" else booster
+    return list(held["model"]["trees"])
+
+
+def _is_sound(tree: dict[str, Any], columns: int) -> bool:
+    left, right = (np.asarray(tree[side], np.int64) for side in ("left_children", "right_children"))
+    used = np.asarray(tree["split_indices"], np.int64)
+    count = int(tree["tree_param"]["num_nodes"])
+    lengths = {len(tree[name]) for name in ("split_conditions", "default_left", "split_type")}
+    if not count or {len(left), len(right), len(used), *lengths} != {count}:
+        return False
+    inner = np.flatnonzero(left != -1)
+    children = np.concatenate([left[inner], right[inner]])
+    return (
+        bool(np.all((children > 0) & (children < count)))
+        and len(set(children.tolist())) == len(children)  # each has one parent, and none is the root: no circle
+        and bool(np.all((used[inner] >= 0) & (used[inner] < columns)))
+        and _categories_are_sound(tree, count)
+    )
+
+
+def _categories_are_sound(tree: dict[str, Any], count: int) -> bool:
+    names = ("categories_nodes", "categories_segments", "categories_sizes")
+    nodes, segments, sizes = (np.asarray(tree[name], np.int64) for name in names)
+    categories = np.asarray(tree["categories"], np.int64)
+    if not len(nodes) == len(segments) == len(sizes):
+        return False
+    within = (nodes >= 0) & (nodes < count) & (segments >= 0) & (sizes > 0) & (segments + sizes <= len(categories))
+    return bool(np.all(within)) and bool(np.all((categories >= 0) & (categories < 1 << 24)))
