@@ -14,6 +14,7 @@ from homeostat.ground.filters import Ago, And, Compare, Key, Node, Not, Or, Valu
 from homeostat.store.dialect import like
 from homeostat.tracking import store
 from homeostat.tracking.search.steps import runs_at_step
+from homeostat.tracking.values import storable
 
 Condition = sa.ColumnElement[bool]
 
