@@ -1,29 +1,34 @@
-"""The control plane as an ASGI application: routes, guard, errors to answers, and predictions handed on."""
+"""The control plane as an ASGI application: access around routes and predictions, errors to answers."""
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
-from litestar import Litestar, Request
+from litestar import Litestar
+from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 
 from homeostat import __version__
 from homeostat.ground.errors import HomeostatError
 from homeostat.server import errors
-from homeostat.server.guard import check_request
+from homeostat.server.access import Access, provide_identity
+from homeostat.server.access_routes import build_access_routes
+from homeostat.server.guard import Door
+from homeostat.server.permissions import PermissionTable, plain_rule, prediction_rule
 from homeostat.server.proxy import PredictionProxy
 from homeostat.server.routes import Tick, build_routes
 from homeostat.server.service import Service
 
 
-def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str]) -> Any:
-    """The whole control plane; `tick` runs the loop once, `serving_url` says where the worker listens."""
-    max_body = service.settings.max_body_mb << 20
+def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], worker_key: str = "") -> Access:
+    """The whole control plane; `tick` runs the loop once, `serving_url` and `worker_key` lead to the worker."""
+    settings = service.settings
+    max_body = settings.max_body_mb << 20
     app = Litestar(
-        build_routes(service, tick=tick, serving_url=serving_url),
-        before_request=_guard,
+        [*build_routes(service, tick=tick, serving_url=serving_url), *build_access_routes(service)],
+        dependencies={"identity": Provide(provide_identity, sync_to_thread=False)},
         exception_handlers={
+            RecursionError: errors.answer_recursion,
             HomeostatError: errors.answer_ours,
             ValidationException: errors.answer_validation,
             HTTPException: errors.answer_http,
@@ -35,8 +40,13 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str]) -
         logging_config=None,  # ours is stderr; Litestar's would print every request handed on to the worker
         debug=False,
     )
-    return PredictionProxy(app, serving_url, max_body=max_body)
-
-
-def _guard(request: Request[Any, Any, Any]) -> None:
-    check_request(request.headers.get("host", ""), request.headers.get("origin"))
+    table = PermissionTable(plain_rule, prediction_rule)
+    table.add_litestar(app.routes)
+    return Access(
+        PredictionProxy(app, serving_url, max_body=max_body, key=worker_key),
+        table,
+        Door.of(settings),
+        service.keyring if settings.auth == "required" else None,
+        max_body=max_body,
+        max_upload=settings.max_upload_mb << 20,
+    )

@@ -49,3 +49,13 @@ class RollbackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = "asked for by a person"
     actor: str = "person"
     to: int | None = None
+
+
+class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A token to be made."""
+
+    name: str
+    permissions: tuple[str, ...] = ("read", "write")
+    projects: list[str] | None = None
+    expires: str | None = None
+    """A time, or a duration such as '90d'; never, when nothing is said."""

@@ -38,6 +38,12 @@ def answer_decoding(_request: Request[Any, Any, Any], error: msgspec.DecodeError
     return Response({"error": str(error), "code": "invalid"}, status_code=400, media_type=MediaType.JSON)
 
 
+def answer_recursion(_request: Request[Any, Any, Any], _error: RecursionError) -> Response[dict[str, Any]]:
+    """A body that nests beyond what any decoder follows."""
+    body = {"error": "the body nests too deep; send flatter data", "code": "invalid", "field": "body"}
+    return Response(body, status_code=400, media_type=MediaType.JSON)
+
+
 def answer_unknown(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
     """A fault of ours: the traceback goes to our log, not to the caller."""
     text = "".join(traceback.format_exception(error))

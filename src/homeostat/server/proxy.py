@@ -9,8 +9,12 @@ from typing import Any
 
 import httpx
 
+from homeostat.serving.routes import WORKER_KEY
+
 PREFIXES = ("/v2", "/invocations", "/endpoints", "/ping")
 _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "upgrade", "te", "trailer"}
+_OURS = _HOP_HEADERS | {"authorization", "cookie", WORKER_KEY}
+"""Not handed on: a worker that loads other people's models has no use for the caller's token."""
 PATIENCE = 10.0
 """Seconds to wait for a worker that is away."""
 
@@ -18,8 +22,9 @@ PATIENCE = 10.0
 class PredictionProxy:
     """An ASGI application that forwards prediction routes and leaves everything else to `inner`."""
 
-    def __init__(self, inner: Any, serving_url: Callable[[], str], *, max_body: int) -> None:
+    def __init__(self, inner: Any, serving_url: Callable[[], str], *, max_body: int, key: str = "") -> None:
         self._inner = inner
+        self._key = key
         self._serving_url = serving_url
         self._max_body = max_body
         self._client = httpx.AsyncClient(timeout=60.0, limits=httpx.Limits(max_keepalive_connections=32))
@@ -38,7 +43,9 @@ class PredictionProxy:
     async def _forward(self, scope: Any, body: bytes, send: Any) -> None:
         query = scope.get("query_string", b"").decode()
         url = self._serving_url() + scope["path"] + (f"?{query}" if query else "")
-        headers = [(key, value) for key, value in scope["headers"] if key.decode().lower() not in _HOP_HEADERS]
+        headers = [(key, value) for key, value in scope["headers"] if key.decode().lower() not in _OURS]
+        if self._key:
+            headers.append((WORKER_KEY.encode(), self._key.encode()))
         deadline = asyncio.get_running_loop().time() + PATIENCE
         while True:
             try:

@@ -1,23 +1,34 @@
 """The control plane's routes: each decodes, calls one verb of the service, encodes."""
 
 from collections.abc import Callable
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
 
+import msgspec
 from litestar import get, post, put
+from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from homeostat import __version__
+from homeostat.ground.access import LOCAL, Identity
 from homeostat.ground.clock import to_iso
 from homeostat.server.bodies import ClockBody, CycleBody, LabelsBody, RollbackBody, RowsBody
+from homeostat.server.permissions import HANDLER
 from homeostat.server.service import Service
 
+READ_MODEL = {"needs": "read", "project": "name"}
+DEPLOY_MODEL = {"needs": "deploy", "project": "name"}
+"""A model belongs to the project of its name."""
+
+Body = TypeVar("Body", RollbackBody, CycleBody)
 Tick = Callable[[], dict[str, Any]]
 
 
 def build_routes(service: Service, *, tick: Tick, serving_url: Callable[[], str]) -> list[HTTPRouteHandler]:  # noqa: C901  a row of routes, no branch in it
     """Every route; handlers run in threads, for the verbs block on the catalogue."""
 
-    @get("/api/health", sync_to_thread=True)
+    @get("/api/health", opt={"needs": "public"}, sync_to_thread=True)
     def health() -> dict[str, Any]:
         return {
             "status": "ok",
@@ -28,61 +39,77 @@ def build_routes(service: Service, *, tick: Tick, serving_url: Callable[[], str]
             "generation": service.generation(),
         }
 
-    @put("/api/clock", sync_to_thread=True)
-    def move_clock(data: ClockBody) -> dict[str, Any]:
+    @put("/api/clock", opt={"needs": "admin"}, sync_to_thread=True)
+    def move_clock(data: JSONBody[ClockBody]) -> dict[str, Any]:
         """Move a driven clock and let the loop look; answers when everything that was due is done."""
         return service.move_clock(data.now) | tick()
 
-    @post("/api/sources/{name:str}/rows", status_code=200, sync_to_thread=True)
-    def push_rows(name: str, data: RowsBody) -> dict[str, Any]:
+    @post("/api/sources/{name:str}/rows", opt={"needs": "write"}, status_code=200, sync_to_thread=True)
+    def push_rows(name: FromPath[str], data: JSONBody[RowsBody]) -> dict[str, Any]:
         return service.push(name, data)
 
-    @post("/api/labels", status_code=200, sync_to_thread=True)
-    def post_labels(data: LabelsBody) -> dict[str, Any]:
+    @post("/api/labels", opt={"needs": "write", "project": HANDLER}, status_code=200, sync_to_thread=True)
+    def post_labels(data: JSONBody[LabelsBody], identity: NamedDependency[Identity]) -> dict[str, Any]:
+        identity.require_project(data.model)
         return service.label(data)
 
-    @get("/api/models", sync_to_thread=True)
-    def list_models() -> list[dict[str, Any]]:
-        return service.models()
+    @get("/api/models", opt={"needs": "read", "project": HANDLER}, sync_to_thread=True)
+    def list_models(identity: NamedDependency[Identity]) -> list[dict[str, Any]]:
+        return [model for model in service.models() if identity.may_touch(model["name"])]
 
-    @get("/api/models/{name:str}", sync_to_thread=True)
-    def get_model(name: str) -> dict[str, Any]:
+    @get("/api/models/{name:str}", opt=READ_MODEL, sync_to_thread=True)
+    def get_model(name: FromPath[str]) -> dict[str, Any]:
         return service.model(name)
 
-    @get("/api/models/{name:str}/ledger", sync_to_thread=True)
-    def get_ledger(name: str) -> list[dict[str, Any]]:
+    @get("/api/models/{name:str}/ledger", opt=READ_MODEL, sync_to_thread=True)
+    def get_ledger(name: FromPath[str]) -> list[dict[str, Any]]:
         return service.ledger(name)
 
-    @get("/api/models/{name:str}/counts", sync_to_thread=True)
-    def get_counts(name: str) -> dict[str, Any]:
+    @get("/api/models/{name:str}/counts", opt=READ_MODEL, sync_to_thread=True)
+    def get_counts(name: FromPath[str]) -> dict[str, Any]:
         return service.counts(name)
 
-    @get("/api/models/{name:str}/why", sync_to_thread=True)
-    def get_why(name: str) -> dict[str, Any]:
+    @get("/api/models/{name:str}/why", opt=READ_MODEL, sync_to_thread=True)
+    def get_why(name: FromPath[str]) -> dict[str, Any]:
         return service.why(name)
 
-    @post("/api/models/{name:str}/rollback", status_code=200, sync_to_thread=True)
-    def rollback(name: str, data: RollbackBody) -> dict[str, Any]:
-        return service.rollback(name, data)
+    @post("/api/models/{name:str}/rollback", opt=DEPLOY_MODEL, status_code=200, sync_to_thread=True)
+    def rollback(
+        name: FromPath[str], data: JSONBody[RollbackBody], identity: NamedDependency[Identity]
+    ) -> dict[str, Any]:
+        return service.rollback(name, _signed(data, identity))
 
-    @post("/api/models/{name:str}/cycles", status_code=202, sync_to_thread=True)
-    def start_cycle(name: str, data: CycleBody) -> dict[str, Any]:
-        return service.train(name, data)
+    @post("/api/models/{name:str}/cycles", opt=DEPLOY_MODEL, status_code=202, sync_to_thread=True)
+    def start_cycle(
+        name: FromPath[str], data: JSONBody[CycleBody], identity: NamedDependency[Identity]
+    ) -> dict[str, Any]:
+        return service.train(name, _signed(data, identity))
 
-    @get("/api/cycles/{cycle_id:str}", sync_to_thread=True)
-    def get_cycle(cycle_id: str) -> dict[str, Any]:
-        return service.cycle(cycle_id)
+    @get("/api/cycles/{cycle_id:str}", opt={"needs": "read", "project": HANDLER}, sync_to_thread=True)
+    def get_cycle(cycle_id: FromPath[str], identity: NamedDependency[Identity]) -> dict[str, Any]:
+        cycle = service.cycle(cycle_id)
+        identity.require_project(cycle["model"])
+        return cycle
 
-    @get("/api/runs", sync_to_thread=True)
-    def list_runs(project: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    @get("/api/runs", opt={"needs": "read", "project": HANDLER}, sync_to_thread=True)
+    def list_runs(
+        identity: NamedDependency[Identity], project: FromQuery[str | None] = None, limit: FromQuery[int] = 100
+    ) -> list[dict[str, Any]]:
+        if project is None and identity.projects is not None:
+            rows = [row for name in identity.projects for row in service.runs(name, limit)]
+            return sorted(rows, key=itemgetter("started"), reverse=True)[:limit]
+        if project is not None:
+            identity.require_project(project)
         return service.runs(project, limit)
 
-    @get("/api/runs/{run_id:str}", sync_to_thread=True)
-    def get_run(run_id: str) -> dict[str, Any]:
-        return service.run(run_id)
+    @get("/api/runs/{run_id:str}", opt={"needs": "read", "project": HANDLER}, sync_to_thread=True)
+    def get_run(run_id: FromPath[str], identity: NamedDependency[Identity]) -> dict[str, Any]:
+        found = service.run(run_id)
+        identity.require_project(found["run"]["project"])
+        return found
 
-    @get("/api/events", sync_to_thread=True)
-    def list_events(after: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
+    @get("/api/events", opt={"needs": "read"}, sync_to_thread=True)
+    def list_events(after: FromQuery[int] = 0, limit: FromQuery[int] = 1000) -> list[dict[str, Any]]:
         return service.events(after, limit)
 
     return [
@@ -102,3 +129,8 @@ def build_routes(service: Service, *, tick: Tick, serving_url: Callable[[], str]
         get_run,
         list_events,
     ]
+
+
+def _signed(body: Body, identity: Identity) -> Body:
+    """With tokens, whoever asks is who did it, whatever the body says."""
+    return body if identity is LOCAL else msgspec.structs.replace(body, actor=identity.name)

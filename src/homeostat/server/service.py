@@ -16,7 +16,10 @@ from homeostat.loop.durable import get_cycle
 from homeostat.loop.replay_clock import load_clock, save_clock
 from homeostat.monitoring.accuracy import counts
 from homeostat.monitoring.labels import record_labels
-from homeostat.server.bodies import CycleBody, LabelsBody, RollbackBody, RowsBody
+from homeostat.server import tokens
+from homeostat.server.authenticate import Keyring
+from homeostat.server.bodies import CycleBody, LabelsBody, RollbackBody, RowsBody, TokenBody
+from homeostat.server.views.access import moment_after, token_view
 from homeostat.server.views.cycles import cycle_view, why_view
 from homeostat.server.views.models import ledger_view, model_view, models_view
 from homeostat.server.views.runs import run_view, runs_view
@@ -36,6 +39,7 @@ class Service:
         upgrade(self.database)
         self.blobs = BlobStore(settings.blobs_url)
         self.clock: Clock = self._open_clock()
+        self.keyring = Keyring(self.database)
 
     def _open_clock(self) -> Clock:
         if self.settings.clock == "system":
@@ -139,6 +143,33 @@ class Service:
     def events(self, after: int, limit: int) -> list[dict[str, Any]]:
         with self.database.read() as conn:
             return [msgspec.to_builtins(event) for event in list_events(conn, after=after, limit=limit)]
+
+    def create_token(self, body: TokenBody, *, actor: str) -> dict[str, Any]:
+        """Make a token; its secret is in this answer and nowhere else."""
+        at = SystemClock().now()  # a driven clock says when models decide, not who may come in
+        ends = None if body.expires is None else moment_after(body.expires, at, field="expires")
+        with self.database.write() as conn:
+            token, secret = tokens.create_token(
+                conn,
+                body.name,
+                permissions=body.permissions,
+                projects=body.projects,
+                expires=ends,
+                at=at,
+                actor=actor,
+            )
+        return token_view(token) | {"secret": secret}
+
+    def tokens(self) -> list[dict[str, Any]]:
+        with self.database.read() as conn:
+            return [token_view(token) for token in tokens.list_tokens(conn)]
+
+    def revoke_token(self, token_id: str, *, actor: str) -> dict[str, Any]:
+        """End a token; this server refuses it from the next request on."""
+        with self.database.write() as conn:
+            token = tokens.revoke_token(conn, token_id, at=SystemClock().now(), actor=actor)
+        self.keyring.forget()
+        return token_view(token)
 
     def generation(self) -> int:
         with self.database.read() as conn:

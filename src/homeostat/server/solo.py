@@ -11,7 +11,7 @@ from homeostat.ground.errors import Unavailable
 from homeostat.ground.refs import parse_model_ref
 from homeostat.ground.settings import Settings
 from homeostat.registry.models import get_version
-from homeostat.server.guard import check_bind
+from homeostat.server.guard import check_solo_bind
 from homeostat.server.supervisor import worker_environment
 from homeostat.store.database import open_database
 from homeostat.store.migrate import upgrade
@@ -19,7 +19,7 @@ from homeostat.store.migrate import upgrade
 
 def serve_version(settings: Settings, ref: str, *, on_ready: Callable[[str, str, int], None]) -> None:
     """Serve the version that `ref` names now, until SIGINT or SIGTERM; `on_ready` gets address, model, version."""
-    check_bind(settings.host)
+    check_solo_bind(settings.host)
     model, version = resolve(settings, ref)
     command = [sys.executable, "-m", "homeostat.server.worker", "--home", str(settings.home_path), "--parent-watch"]
     command += ["--host", settings.host, "--port", str(settings.serving_port)]

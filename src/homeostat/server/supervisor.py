@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,6 +14,10 @@ from typing import IO
 
 from homeostat.ground.errors import Unavailable
 from homeostat.ground.settings import Settings
+from homeostat.serving.routes import WORKER_KEY
+
+CLIENT_SECRETS = ("HOMEOSTAT_TOKEN", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD")
+"""What clients in this environment would send; no process that loads models needs it."""
 
 READY_WITHIN = 30.0
 """Seconds a worker may take to load its models."""
@@ -28,10 +33,13 @@ class Supervisor:
         self._ready = threading.Event()
         self.port = port
         self.restarts = 0
+        # With tokens the worker answers nobody but us, and on this machine only: it knows no tokens.
+        self.key = secrets.token_urlsafe(32) if settings.auth == "required" else ""
+        self._host = worker_host(settings)
 
     @property
     def url(self) -> str:
-        return f"http://{self._settings.host}:{self.port}"
+        return f"http://{self._host}:{self.port}"
 
     @property
     def pid(self) -> int | None:
@@ -75,7 +83,8 @@ class Supervisor:
 
     def _generation(self) -> int:
         try:
-            with urllib.request.urlopen(f"{self.url}/v2/health/live", timeout=2) as answer:  # noqa: S310  our own worker
+            request = urllib.request.Request(f"{self.url}/v2/health/live", headers={WORKER_KEY: self.key})  # noqa: S310  our own worker
+            with urllib.request.urlopen(request, timeout=2) as answer:  # noqa: S310  likewise
                 return int(json.load(answer).get("generation", -1))
         except (urllib.error.URLError, ConnectionError, TimeoutError, ValueError):
             return -1
@@ -99,11 +108,14 @@ class Supervisor:
     def _spawn(self) -> subprocess.Popen[bytes]:
         settings = self._settings
         command = [sys.executable, "-m", "homeostat.server.worker", "--home", str(settings.home_path)]
-        command += ["--host", settings.host, "--port", str(self.port), "--parent-watch"]
+        command += ["--host", self._host, "--port", str(self.port), "--parent-watch"]
         if settings.clock != "system":
             command.append("--driven-clock")
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=worker_environment(settings)
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=worker_environment(settings) | ({"HOMEOSTAT_WORKER_KEY": self.key} if self.key else {}),
         )
 
     def _watch_output(self, output: IO[bytes]) -> None:
@@ -116,7 +128,15 @@ class Supervisor:
                 sys.stderr.buffer.flush()
 
 
+def worker_host(settings: Settings) -> str:
+    """Where the worker listens."""
+    return "127.0.0.1" if settings.auth == "required" else settings.host
+
+
 def worker_environment(settings: Settings) -> dict[str, str]:
     """Settings travel by environment, so a password in a database URL never shows in a process list."""
     given = {"HOMEOSTAT_DATABASE": settings.database, "HOMEOSTAT_BLOBS": settings.blobs}
-    return os.environ | {key: value for key, value in given.items() if value}
+    given |= {"HOMEOSTAT_SIGNING_KEY": settings.signing_key, "HOMEOSTAT_TRUSTED_KEYS": settings.trusted_keys}
+    given["HOMEOSTAT_REQUIRE_SIGNATURE"] = "true" if settings.require_signature else ""
+    inherited = {key: value for key, value in os.environ.items() if key not in CLIENT_SECRETS}
+    return inherited | {key: value for key, value in given.items() if value}

@@ -12,16 +12,19 @@ from typing import Any
 import msgspec
 from granian.constants import Interfaces
 
-from homeostat.ground.clock import SECOND, DrivenClock, parse_duration, to_iso
+from homeostat.ground.clock import SECOND, DrivenClock, SystemClock, parse_duration, to_iso
 from homeostat.ground.errors import HomeostatError
 from homeostat.ground.settings import Settings
 from homeostat.loop.engine import Engine
 from homeostat.server.app import build_app
-from homeostat.server.guard import check_bind
+from homeostat.server.guard import check_bind, is_loopback
 from homeostat.server.listen import claim_port, listening
 from homeostat.server.service import Service
-from homeostat.server.supervisor import Supervisor
+from homeostat.server.supervisor import CLIENT_SECRETS, Supervisor, worker_host
+from homeostat.server.tokens import has_token
 from homeostat.server.webhooks import send_due
+from homeostat.store.database import open_database
+from homeostat.store.migrate import upgrade
 
 
 class Home:
@@ -31,7 +34,7 @@ class Home:
         self.settings = settings
         self.service = Service(settings)
         self.engine = Engine(self.service.database, self.service.blobs, settings, self.service.clock)
-        self.supervisor = Supervisor(settings, port=claim_port(settings.host, settings.serving_port))
+        self.supervisor = Supervisor(settings, port=claim_port(worker_host(settings), settings.serving_port))
         self._driven = isinstance(self.service.clock, DrivenClock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -74,10 +77,13 @@ class Home:
 
 def run_home(settings: Settings, *, on_ready: Callable[[str, Home], None], parent_watch: bool = False) -> None:
     """Serve until SIGINT or SIGTERM; `on_ready` gets the address once both planes answer."""
-    check_bind(settings.host)
+    _check_bind(settings)
+    for name in CLIENT_SECRETS:  # nothing that we start, training functions included, inherits a client's token
+        os.environ.pop(name, None)
     port = claim_port(settings.host, settings.port)
     home = Home(settings)
-    app = build_app(home.service, tick=home.tick, serving_url=lambda: home.supervisor.url)
+    supervisor = home.supervisor
+    app = build_app(home.service, tick=home.tick, serving_url=lambda: supervisor.url, worker_key=supervisor.key)
     if parent_watch:
         threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     home.start()
@@ -86,6 +92,20 @@ def run_home(settings: Settings, *, on_ready: Callable[[str, Home], None], paren
     finally:
         home.stop()
         home.service.close()
+
+
+def _check_bind(settings: Settings) -> None:
+    """Before anything listens: others may reach us only when a token can stop them."""
+    if is_loopback(settings.host) or settings.auth != "required":
+        check_bind(settings.host, auth=settings.auth)
+        return
+    database = open_database(settings.database_url)
+    try:
+        upgrade(database)
+        with database.read() as conn:
+            check_bind(settings.host, auth=settings.auth, has_token=has_token(conn, now=SystemClock().now()))
+    finally:
+        database.close()
 
 
 async def _serve(app: Any, home: Home, host: str, port: int, on_ready: Callable[[str, Home], None]) -> None:

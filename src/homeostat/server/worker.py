@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version as package_version
 from typing import NoReturn
 
@@ -141,7 +142,8 @@ def run_worker(options: Options, load_served: LoadServed) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     try:
-        run_worker(read_options(arguments), load_from_registry)
+        options = read_options(arguments)
+        run_worker(options, partial(load_from_registry, options.settings))
     except HomeostatError as error:
         _say(str(error))
         return exit_code(error)
@@ -186,12 +188,13 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     )
 
 
-def load_from_registry(database: Database, blobs: BlobStore, model: str, version: int) -> Served:
+def load_from_registry(settings: Settings, database: Database, blobs: BlobStore, model: str, version: int) -> Served:
     """Load a registered version; the loop room knows how packages and features come together."""
     # Imported here: it brings scikit-learn and polars, which only a worker that loads a registered package needs.
     from homeostat.loop.served import load_served
+    from homeostat.registry.keys import trusted
 
-    return load_served(database, blobs, model, version)
+    return load_served(database, blobs, model, version, trust=trusted(settings))
 
 
 async def _serve(plane: DataPlane, options: Options, port: int) -> None:
@@ -201,6 +204,8 @@ async def _serve(plane: DataPlane, options: Options, port: int) -> None:
         {"infer": OpenInference(), "invocations": MlflowScoring()},
         max_body=settings.max_body_mb << 20,
         version=package_version("homeostat"),
+        # Taken out, so that no model's code finds it in the environment.
+        key=os.environ.pop("HOMEOSTAT_WORKER_KEY", ""),
     )
     server = Server(
         app,

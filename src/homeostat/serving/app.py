@@ -5,6 +5,7 @@ loop, larger ones on one thread beside it.
 """
 
 import asyncio
+import hmac
 import sys
 import time
 import traceback
@@ -17,9 +18,17 @@ import msgspec
 from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]  # its public names
 
 from homeostat.ground.clock import SystemClock
-from homeostat.ground.errors import HomeostatError, Invalid, NotFound, TooLarge, Unavailable, http_status
+from homeostat.ground.errors import (
+    HomeostatError,
+    Invalid,
+    NotFound,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    http_status,
+)
 from homeostat.serving.dataplane import DataPlane
-from homeostat.serving.routes import Target, find_target
+from homeostat.serving.routes import WORKER_KEY, Target, find_target
 from homeostat.serving.table import describe, live_version
 from homeostat.serving.types import PredictReply, PredictRequest, Translator, WrongContentType
 
@@ -41,12 +50,19 @@ class App:
     """Answers on granian's RSGI interface. `translators` holds one for 'infer' and one for 'invocations'."""
 
     def __init__(
-        self, plane: DataPlane, translators: Mapping[str, Translator], *, max_body: int = 16 << 20, version: str = ""
+        self,
+        plane: DataPlane,
+        translators: Mapping[str, Translator],
+        *,
+        max_body: int = 16 << 20,
+        version: str = "",
+        key: str = "",
     ) -> None:
         self._plane = plane
         self._translators = translators
         self._max_body = max_body
         self._version = version
+        self._key = key.encode()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="rows")
         self._waiting = 0
         self.draining = False
@@ -57,6 +73,10 @@ class App:
             proto.close(404)
             return
         header: Header = scope.headers.get
+        if self._key and not hmac.compare_digest((header(WORKER_KEY) or "").encode(), self._key):
+            stranger = Unauthenticated("this worker answers its server only", next_step="call the server's port")
+            self._refuse(proto, None, stranger)
+            return
         target = find_target(scope.path)
         method = "GET" if scope.method == "HEAD" else scope.method
         if target is None:

@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+WORKER_KEY = "x-homeostat-worker-key"
+"""Header with which the control plane shows who it is, when it alone may call the worker."""
+
 
 class Target(NamedTuple):
     """What a path asks for."""
