@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,6 +46,16 @@ class BlobStore:
                 hasher.update(chunk)
             source.seek(0)
             return self._store(source, hasher.hexdigest())
+
+    def put_stream(self, source: IO[bytes]) -> tuple[str, int]:
+        """Store what a stream gives, without holding it in memory; returns digest and size."""
+        with tempfile.TemporaryFile() as held:  # a download cannot be read twice, and the name comes from the bytes
+            hasher, size = blake3(), 0
+            while chunk := source.read(_CHUNK):
+                hasher.update(chunk)
+                size += held.write(chunk)
+            held.seek(0)
+            return self._store(held, hasher.hexdigest()), size
 
     def get(self, digest: str) -> bytes:
         """The bytes, verified against their digest.
