@@ -27,7 +27,7 @@ from homeostat.tracking.search.pages import Columns, fill
 from homeostat.tracking.types import FoundRun, View
 
 LARGEST_PAGE = 50_000
-FEW = 10_000
+FEW = 5_000
 """Runs. When one comparison leaves no more, they are looked up and sorted; else the order's index is walked."""
 
 _runs = store.runs
