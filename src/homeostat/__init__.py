@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from homeostat.loop.triggers import drifted, older_than, when, worse
     from homeostat.loop.types import Label, model
     from homeostat.monitoring.types import accuracy, data_drift, errors, latency, skew
+    from homeostat.registry.formats.network import Network
+    from homeostat.registry.formats.pickled import allow_pickle
     from homeostat.rollout.types import canary, shadow
     from homeostat.sdk.connect import connect, run
 
@@ -47,6 +49,8 @@ _HOMES = {
     "homeostat.loop.triggers": ("drifted", "older_than", "when", "worse"),
     "homeostat.loop.types": ("Label", "model"),
     "homeostat.monitoring.types": ("accuracy", "data_drift", "errors", "latency", "skew"),
+    "homeostat.registry.formats.network": ("Network",),
+    "homeostat.registry.formats.pickled": ("allow_pickle",),
     "homeostat.rollout.types": ("canary", "shadow"),
     "homeostat.sdk.connect": ("connect", "run"),
 }
@@ -55,9 +59,11 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "HomeostatError",
     "Label",
+    "Network",
     "Source",
     "View",
     "accuracy",
+    "allow_pickle",
     "at_least",
     "at_most",
     "beats_champion",

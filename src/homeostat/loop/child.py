@@ -33,6 +33,8 @@ from homeostat.loop.training import TrainingRun, TrainingSet
 from homeostat.loop.types import ModelSpec
 from homeostat.loop.usercode import load_model
 from homeostat.monitoring.bins import fit_bins
+from homeostat.registry.keys import trusted
+from homeostat.registry.loading import load_version
 from homeostat.registry.models import get_version
 from homeostat.registry.packaging import package_model, store_package
 from homeostat.registry.scorers import load_scorer
@@ -146,7 +148,7 @@ class Workshop:
             )
         task = self.job.declaration.task
         package = store_package(self.blobs, package_model(model, task=task))
-        scores = load_scorer(self.blobs, package.flavor, package.manifest, task).score(matrix)
+        scores = self._own_scorer(package, task).score(matrix)
         signature = Signature(task=task, inputs=self.features.inputs, columns=columns, feature_hash=self.features.hash)
         known = rows.select(pl.col(KNOWN).max()).item()
         return {
@@ -167,7 +169,7 @@ class Workshop:
         trained, task, gates = job.done["train"], job.declaration.task, job.declaration.gate
         columns = msgspec.convert(trained["signature"], Signature).columns
         package = msgspec.convert(trained["package"], StoredPackage)
-        scorer = load_scorer(self.blobs, package.flavor, package.manifest, task)
+        scorer = self._own_scorer(package, task)
         y = rows[LABEL].to_numpy()
         score = scorer.score(encode_frame(columns, rows.select(self.features.names)))
         champion = self._champion_scores(rows) if job.champion is not None else None
@@ -182,6 +184,11 @@ class Workshop:
             "champion": job.champion,
         }
 
+    def _own_scorer(self, package: StoredPackage, task: str) -> Any:
+        """The package this child made: not signed yet, and a pickle only if the training function allowed it."""
+        allowed = package.permission is not None
+        return load_scorer(self.blobs, package.flavor, package.manifest, task, allow_pickle=allowed)
+
     def _slice(self, rows: Any, column: str) -> list[Any]:
         name = SLICE + column if SLICE + column in rows.columns else column
         return list(rows[name].to_list())
@@ -194,7 +201,7 @@ class Workshop:
             version = get_version(conn, self.job.declaration.model, self.job.champion)
         database.close()
         columns: tuple[FeatureColumn, ...] = version.signature.columns
-        scorer = load_scorer(self.blobs, version.package.flavor, version.package.manifest, version.signature.task)
+        scorer = load_version(self.blobs, version, trusted(self.settings), may_run_code=True)
         if version.signature.feature_hash == self.features.hash:
             return scorer.score(encode_frame(columns, rows.select(self.features.names)))
         return scorer.score(encode_frame(columns, self._older_features(version, rows)))

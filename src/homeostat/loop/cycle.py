@@ -23,7 +23,9 @@ from homeostat.loop.durable import Attempt, Cycle, End, Step, Wait, submit
 from homeostat.loop.job import Job, Report
 from homeostat.loop.rollouts import begin_rollout
 from homeostat.registry.aliases import set_alias
+from homeostat.registry.keys import signing_key
 from homeostat.registry.models import create_model, register_version
+from homeostat.registry.signing import sign_package
 from homeostat.registry.types import ModelVersion, StoredPackage
 from homeostat.rollout.store import rollout_of_cycle
 from homeostat.store.blobs import BlobStore
@@ -209,15 +211,27 @@ class CycleSteps:
         self, conn: Connection, attempt: Attempt, declaration: Declaration, trained: dict[str, Any], at: int
     ) -> ModelVersion:
         cycle, evaluated = attempt.cycle, attempt.results["evaluate"]
+        package = msgspec.convert(trained["package"], StoredPackage)
+        signed = sign_package(
+            signing_key(self._settings),
+            self._blobs,
+            package,
+            model=cycle.model,
+            run_id=cycle.run,
+            declaration=declaration.file_digest,
+            at=at,
+            actor=cycle.actor,
+        )
         return register_version(
             conn,
             model=cycle.model,
             run_id=cycle.run,
-            package=msgspec.convert(trained["package"], StoredPackage),
+            package=package,
             signature=msgspec.convert(trained["signature"], Signature),
             bins=msgspec.convert(trained["bins"], tuple[ColumnBins, ...]),
             evaluation=evaluated | {"gate": attempt.results["gate"]},
             dataset=attempt.results["collect"]["dataset"]["digest"],
+            signed=signed,
             lineage={
                 "cycle": cycle.id,
                 "cause": cycle.cause,

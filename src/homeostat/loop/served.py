@@ -8,23 +8,25 @@ from homeostat.features.online import OnlineReader, OnlineStore
 from homeostat.ground.errors import Refused
 from homeostat.ground.ports import Served
 from homeostat.loop.usercode import load_model
+from homeostat.registry.keys import Trust
+from homeostat.registry.loading import load_version
 from homeostat.registry.models import get_version
-from homeostat.registry.scorers import load_scorer
 from homeostat.registry.types import ModelVersion
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 
 
-def load_served(database: Database, blobs: BlobStore, model: str, version: int) -> Served:
-    """Load a version for answering; its package is verified by digest, its features by hash.
+def load_served(database: Database, blobs: BlobStore, model: str, version: int, *, trust: Trust) -> Served:
+    """Load a version for answering, in a serving worker; its package is verified by signature, its features by hash.
 
     Raises:
-        Refused: when the stored features are not those the version was trained on.
+        Corrupt: naming the file of the package that was changed, added or is missing.
+        Refused: when the signer is not trusted, or the stored features are not those the version was trained on.
     """
     with database.read() as conn:
         registered = get_version(conn, model, version)
-    features = version_features(blobs, registered)
-    scorer = load_scorer(blobs, registered.package.flavor, registered.package.manifest, registered.signature.task)
+    scorer = load_version(blobs, registered, trust, may_run_code=True)
+    features = version_features(blobs, registered)  # after the signature was checked: a declared file is code
     store = _shared_store(database, features)
     store.refresh()
     return Served(

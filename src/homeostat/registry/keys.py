@@ -77,7 +77,12 @@ def hash_of(key: ec.EllipticCurvePublicKey) -> hashes.HashAlgorithm:
 
 
 def _signing_path(settings: Settings) -> Path:
-    return Path(settings.signing_key).expanduser() if settings.signing_key else _folder(settings) / "signing.pem"
+    return _placed(settings, settings.signing_key) if settings.signing_key else _folder(settings) / "signing.pem"
+
+
+def _placed(settings: Settings, given: str) -> Path:
+    """Relative to the home folder, not to the folder of the process: training children run in another one."""
+    return settings.home_path / Path(given).expanduser()
 
 
 def _folder(settings: Settings) -> Path:
@@ -87,7 +92,7 @@ def _folder(settings: Settings) -> Path:
 def _trusted_paths(settings: Settings) -> Iterator[Path]:
     yield from sorted((_folder(settings) / "trusted").glob("*.pem"))
     for given in filter(None, (part.strip() for part in settings.trusted_keys.split(","))):
-        path = Path(given).expanduser()
+        path = _placed(settings, given)
         if not path.exists():
             raise NotFound(
                 f"there is no key {path.name!r}",

@@ -55,6 +55,7 @@ def register_version(
     evaluation: Mapping[str, Any] | None = None,
     dataset: str | None = None,
     lineage: Mapping[str, Any] | None = None,
+    signed: Mapping[str, Any] | None = None,
     at: int,
     actor: str,
 ) -> ModelVersion:
@@ -81,6 +82,7 @@ def register_version(
         "lineage": dict(lineage or {}),
         "created": at,
         "actor": actor,
+        "signed": None if signed is None else dict(signed),
     }
     conn.execute(store.versions.insert().values(**row))
     data = {"version": row["version"], "run_id": run_id, "package_digest": package.digest, "dataset": dataset}

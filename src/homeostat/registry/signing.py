@@ -37,11 +37,17 @@ def sign_package(
     *,
     model: str,
     run_id: str,
+    declaration: str = "",
     at: int,
     actor: str,
 ) -> dict[str, Any]:
-    """The bundle of a package that is about to be registered. A pickle's permission is signed with it."""
+    """The bundle of a package that is about to be registered. A pickle's permission is signed with it.
+
+    `declaration`: digest of the declared file whose features the model takes; it is code, so it is signed too.
+    """
     about: dict[str, Any] = {"flavor": package.flavor, "run": run_id, "signed_by": actor, "signed_at": to_iso(at)}
+    if declaration:
+        about["declaration"] = declaration
     if package.permission is not None:
         about["pickle"] = {"by": actor, "at": to_iso(at), "reason": package.permission.reason}
     files = {path: file.sha256 or _sha256_of(blobs, file) for path, file in package.manifest.items()}
@@ -69,6 +75,12 @@ def check_signature(version: ModelVersion, trust: Trust) -> Statement | None:
         raise Corrupt(
             f"{version.ref} was signed as {said.about['flavor']!r} and is now {version.package.flavor!r}",
             field="flavor",
+            next_step=_RESTORE,
+        )
+    if "declaration" in said.about and version.lineage.get("file_digest") != said.about["declaration"]:
+        raise Corrupt(
+            f"the declared file of {version.ref} is not the one that was signed",
+            field="file_digest",
             next_step=_RESTORE,
         )
     return said

@@ -28,6 +28,7 @@ versions = sa.Table(
     sa.Column("lineage", sa.JSON, nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("signed", sa.JSON(none_as_null=True), nullable=True),
     sa.UniqueConstraint("model", "run_id"),
 )
 

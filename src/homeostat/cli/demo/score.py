@@ -13,8 +13,9 @@ from homeostat.ground.settings import Settings
 from homeostat.loop.engine import log_folder
 from homeostat.loop.parity import answered_rows
 from homeostat.monitoring.accuracy import joined
+from homeostat.registry.keys import trusted
+from homeostat.registry.loading import load_version
 from homeostat.registry.models import get_version
-from homeostat.registry.scorers import load_scorer
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import open_database
 
@@ -40,7 +41,7 @@ def summarise(settings: Settings, model: str) -> dict[str, Any]:
     database.close()
     task, wanted = first.signature.task, first.signature.columns
     matrices = [recode(_matrix(part), columns[version], wanted) for (version,), part in parts.items()]
-    scorer = load_scorer(blobs, first.package.flavor, first.package.manifest, task)
+    scorer = load_version(blobs, first, trusted(settings))
     y = rows["y"].to_numpy()
     return {
         "static": compute(task, y, scorer.score(np.concatenate(matrices)), METRICS),

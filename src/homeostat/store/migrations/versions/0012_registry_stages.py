@@ -1,4 +1,7 @@
-"""Placeholder: to be filled."""
+"""The registry: versions remember who signed their package."""
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0012"
 down_revision = "0011"
@@ -7,4 +10,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.add_column("registry_versions", sa.Column("signed", sa.JSON, nullable=True))
