@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": ("homeostat.cli.demo.command", "demo", "The whole loop on a year of real flights."),
     "why": ("homeostat.cli.models", "why", "Why did a model (not) retrain, promote, roll back?"),
     "model": ("homeostat.cli.models", "model", "Models: ls, show, rollback."),
+    "keys": ("homeostat.cli.packages", "keys", "Keys: which one signs packages, and which are trusted."),
     "run": ("homeostat.cli.runs", "run", "Runs: ls, show."),
     "parity": ("homeostat.cli.models", "parity", "Recompute served feature vectors and report what differs."),
 }

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from homeostat.cli import packages
 from homeostat.cli.options import client, common
 from homeostat.cli.show import fields, show_json, table
 
@@ -12,6 +13,10 @@ from homeostat.cli.show import fields, show_json, table
 @click.group()
 def model() -> None:
     """Models: what is in service, what was, and one call back."""
+
+
+model.add_command(packages.verify)
+model.add_command(packages.export)
 
 
 @model.command()
