@@ -155,3 +155,138 @@ dataset_inputs = sa.Table(
     sa.Column("tags", sa.JSON, nullable=False),
     sqlite_with_rowid=False,
 )
+
+# A trained model as its run logged it (MLflow's logged model), before or without a place in the registry.
+models = sa.Table(
+    "tracking_models",
+    metadata,
+    sa.Column("no", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(34), nullable=False, unique=True),
+    sa.Column("project", sa.BigInteger, sa.ForeignKey("tracking_projects.id"), nullable=False),
+    sa.Column("name", sa.String(500), nullable=False),
+    sa.Column("model_type", sa.String(500), nullable=False),
+    sa.Column("source_run", sa.String(32), nullable=True),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("updated", sa.BigInteger, nullable=False),
+    sa.Column("deleted", sa.BigInteger, nullable=True),
+    sa.Index("ix_tracking_models_project_created", "project", "created"),
+    sa.Index("ix_tracking_models_source_run", "source_run"),
+    sqlite_autoincrement=True,
+)
+
+
+def _owned_text_table(name: str, owner: str, owners: str) -> sa.Table:
+    """Text by owner and key, found again by key and value within a project."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column(owner, sa.BigInteger, sa.ForeignKey(f"{owners}.no"), primary_key=True, autoincrement=False),
+        sa.Column("key", sa.String(255), primary_key=True),
+        sa.Column("project", sa.BigInteger, nullable=False),
+        sa.Column("head", sa.String(HEAD), nullable=False),
+        sa.Column("value", sa.Text, nullable=False),
+        sa.Index(f"ix_{name}_project_key_head", "project", "key", "head"),
+        sqlite_with_rowid=False,
+    )
+
+
+model_params = _owned_text_table("tracking_model_params", "model", "tracking_models")
+model_tags = _owned_text_table("tracking_model_tags", "model", "tracking_models")
+
+model_metrics = sa.Table(
+    "tracking_model_metrics",
+    metadata,
+    sa.Column("model", sa.BigInteger, sa.ForeignKey("tracking_models.no"), primary_key=True, autoincrement=False),
+    sa.Column("key", sa.String(250), primary_key=True),
+    sa.Column("at", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("step", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("run", sa.String(32), primary_key=True),
+    sa.Column("project", sa.BigInteger, nullable=False),
+    # NULL stands for NaN.
+    sa.Column("value", sa.Float(53), nullable=True),
+    sa.Column("dataset_name", sa.String(500), nullable=False),
+    sa.Column("dataset_digest", sa.String(64), nullable=False),
+    sa.Index("ix_tracking_model_metrics_project_key_value", "project", "key", "value"),
+    sqlite_with_rowid=False,
+)
+
+# Which logged models a run read (an evaluation) or made (a training).
+run_models = sa.Table(
+    "tracking_run_models",
+    metadata,
+    sa.Column("run", sa.BigInteger, sa.ForeignKey("tracking_runs.no"), primary_key=True, autoincrement=False),
+    sa.Column("direction", sa.String(6), primary_key=True),
+    sa.Column("model_id", sa.String(34), primary_key=True),
+    sa.Column("step", sa.BigInteger, nullable=False),
+    sa.Index("ix_tracking_run_models_model_id", "model_id"),
+    sqlite_with_rowid=False,
+)
+
+traces = sa.Table(
+    "tracking_traces",
+    metadata,
+    sa.Column("no", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(50), nullable=False, unique=True),
+    sa.Column("project", sa.BigInteger, sa.ForeignKey("tracking_projects.id"), nullable=False),
+    sa.Column("requested", sa.BigInteger, nullable=False),
+    # Microseconds; NULL while it runs.
+    sa.Column("duration", sa.BigInteger, nullable=True),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("client_request_id", sa.String(250), nullable=True),
+    sa.Column("request_preview", sa.Text, nullable=True),
+    sa.Column("response_preview", sa.Text, nullable=True),
+    sa.Index("ix_tracking_traces_project_requested", "project", "requested"),
+    sa.Index("ix_tracking_traces_client_request_id", "client_request_id"),
+    sqlite_autoincrement=True,
+)
+
+trace_tags = _owned_text_table("tracking_trace_tags", "trace", "tracking_traces")
+trace_metadata = _owned_text_table("tracking_trace_metadata", "trace", "tracking_traces")
+
+spans = sa.Table(
+    "tracking_spans",
+    metadata,
+    sa.Column("trace", sa.BigInteger, sa.ForeignKey("tracking_traces.no"), primary_key=True, autoincrement=False),
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("parent", sa.String(16), nullable=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("status", sa.String(10), nullable=False),
+    # Nanoseconds, as OpenTelemetry has them.
+    sa.Column("started", sa.BigInteger, nullable=False),
+    sa.Column("ended", sa.BigInteger, nullable=True),
+    # The whole span as JSON, in the form in which it is read again.
+    sa.Column("data", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What people and judges say of a trace: feedback, expectations.
+assessments = sa.Table(
+    "tracking_assessments",
+    metadata,
+    sa.Column("id", sa.String(50), primary_key=True),
+    sa.Column("trace", sa.BigInteger, sa.ForeignKey("tracking_traces.no"), nullable=False),
+    sa.Column("name", sa.String(250), nullable=False),
+    # feedback, expectation or issue
+    sa.Column("kind", sa.String(12), nullable=False),
+    # The value as JSON text, for search.
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("is_valid", sa.Boolean, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("updated", sa.BigInteger, nullable=False),
+    sa.Column("data", sa.JSON, nullable=False),
+    sa.Index("ix_tracking_assessments_trace", "trace"),
+    sa.Index("ix_tracking_assessments_name", "name"),
+)
+
+# Traces that were linked to a run after the fact, as evaluations do.
+run_traces = sa.Table(
+    "tracking_run_traces",
+    metadata,
+    sa.Column("run", sa.String(32), primary_key=True),
+    sa.Column("trace", sa.BigInteger, sa.ForeignKey("tracking_traces.no"), primary_key=True, autoincrement=False),
+    sa.Index("ix_tracking_run_traces_trace", "trace"),
+    sqlite_with_rowid=False,
+)
