@@ -1,19 +1,16 @@
 """Artifacts: the files of a run (or a logged model, or a trace), as paths that stand for blobs."""
 
-import re
-
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from homeostat.ground.errors import Invalid, NotFound
+from homeostat.ground.errors import NotFound
 from homeostat.store.blobs import BlobStore
 from homeostat.store.dialect import upsert
 from homeostat.tracking import store
 from homeostat.tracking.types import Artifact
+from homeostat.tracking.values import check_path
 
-_LIMIT = 500
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]|^[A-Za-z]:")
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -101,24 +98,3 @@ def remove_artifacts(conn: Connection, owner: str, path: str) -> int:
     if paths is not None:
         query = query.where(table.c.path.in_([*paths, check_path(path)]))
     return conn.execute(query).rowcount
-
-
-def check_path(path: str) -> str:
-    """`path` if it is relative and stays inside its owner: no `..`, no `.`, no empty part, no backslash or control.
-
-    >>> check_path("plots/roc.png")
-    'plots/roc.png'
-    """
-    usable = (
-        0 < len(path) <= _LIMIT
-        and not _FORBIDDEN.search(path)
-        and path.encode("utf-8", "replace").decode() == path
-        and all(part not in ("", ".", "..") for part in path.split("/"))
-    )
-    if usable:
-        return path
-    raise Invalid(
-        f"artifact path {path!r:.120} is not a relative path inside the run",
-        field="path",
-        next_step="write it like plots/roc.png",
-    )

@@ -2,6 +2,7 @@
 
 import numbers
 import operator
+import re
 from typing import Any
 
 import msgspec
@@ -10,6 +11,8 @@ from homeostat.ground.errors import Invalid
 
 _STEP_LIMIT = 2**63
 _NAME_LIMIT = 500
+_PATH_LIMIT = 500
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]|^[A-Za-z]:")
 
 
 def storable(text: str) -> str:
@@ -41,6 +44,27 @@ def check_project_name(name: str) -> str:
         f"project name {name!r:.80} is not usable",
         field="name",
         next_step=f"use 1 to {_NAME_LIMIT} printable characters",
+    )
+
+
+def check_path(path: str) -> str:
+    """`path` if it is relative and stays inside its owner: no `..`, no `.`, no empty part, no backslash or control.
+
+    >>> check_path("plots/roc.png")
+    'plots/roc.png'
+    """
+    usable = (
+        0 < len(path) <= _PATH_LIMIT
+        and not _FORBIDDEN.search(path)
+        and path.encode("utf-8", "replace").decode() == path
+        and all(part not in ("", ".", "..") for part in path.split("/"))
+    )
+    if usable:
+        return path
+    raise Invalid(
+        f"artifact path {path!r:.120} is not a relative path inside the run",
+        field="path",
+        next_step="write it like plots/roc.png",
     )
 
 

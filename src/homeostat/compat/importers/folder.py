@@ -8,7 +8,7 @@ from typing import IO
 
 from homeostat.compat.importers.records import ImportedFile, Losses
 from homeostat.ground.errors import HomeostatError, Refused
-from homeostat.tracking.artifacts import check_path
+from homeostat.tracking.values import check_path
 
 
 def files_below(root: Path, *, subject: str, losses: Losses, prefix: str = "") -> Iterator[ImportedFile]:
