@@ -18,6 +18,7 @@ from homeostat.server.permissions import PermissionTable, plain_rule, prediction
 from homeostat.server.proxy import PredictionProxy
 from homeostat.server.routes import Tick, build_routes
 from homeostat.server.service import Service
+from homeostat.server.tracking_routes import build_tracking_routes
 
 
 def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], worker_key: str = "") -> Access:
@@ -25,7 +26,11 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], w
     settings = service.settings
     max_body = settings.max_body_mb << 20
     app = Litestar(
-        [*build_routes(service, tick=tick, serving_url=serving_url), *build_access_routes(service)],
+        [
+            *build_routes(service, tick=tick, serving_url=serving_url),
+            *build_tracking_routes(service.tracking),
+            *build_access_routes(service),
+        ],
         dependencies={"identity": Provide(provide_identity, sync_to_thread=False)},
         exception_handlers={
             RecursionError: errors.answer_recursion,

@@ -59,9 +59,8 @@ class PermissionTable:
 
     def find(self, method: str, path: str) -> Rule | None:
         """The rule of a request; None when no part of the server has such a path."""
-        method = "GET" if method == "HEAD" else method
         for lookup in self._lookups:
-            if (rule := lookup(method, path)) is not None:
+            if (rule := lookup("GET" if method == "HEAD" else method, path)) is not None:
                 return rule
         bare = _bare(path)
         if (methods := self._fixed.get(bare)) is not None:
@@ -91,7 +90,7 @@ def _rule(opt: dict[str, Any]) -> Rule:
 
 
 def _of_method(methods: dict[str, Rule], method: str, parts: dict[str, str]) -> Rule:
-    rule = methods.get(method)
+    rule = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
     if rule is None:
         return Rule(None, methods=frozenset(methods) - {"OPTIONS"})
     named = parts.get(rule.project, rule.project) if rule.project else None

@@ -19,6 +19,7 @@ from homeostat.monitoring.labels import record_labels
 from homeostat.server import tokens
 from homeostat.server.authenticate import Keyring
 from homeostat.server.bodies import CycleBody, LabelsBody, RollbackBody, RowsBody, TokenBody
+from homeostat.server.tracking import Tracking
 from homeostat.server.views.access import moment_after, token_view
 from homeostat.server.views.cycles import cycle_view, why_view
 from homeostat.server.views.models import ledger_view, model_view, models_view
@@ -28,6 +29,7 @@ from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database, open_database
 from homeostat.store.events import list_events
 from homeostat.store.migrate import upgrade
+from homeostat.store.uploads import Uploads
 
 
 class Service:
@@ -40,6 +42,8 @@ class Service:
         self.blobs = BlobStore(settings.blobs_url)
         self.clock: Clock = self._open_clock()
         self.keyring = Keyring(self.database)
+        uploads = Uploads(settings.home_path / "uploads", self.blobs)
+        self.tracking = Tracking(self.database, self.blobs, uploads, self.clock)
 
     def _open_clock(self) -> Clock:
         if self.settings.clock == "system":
