@@ -4,7 +4,7 @@ import tempfile
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, delete, get, head, patch, post, put
+from litestar import Request, Response, delete, get, patch, post, put
 from litestar.concurrency import sync_to_thread
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
@@ -138,12 +138,11 @@ def _files(tracking: Tracking) -> list[HTTPRouteHandler]:
         headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": "attachment"}
         return Response(tracking.file(run_id, name, identity), media_type="application/octet-stream", headers=headers)
 
-    @head("/api/blobs/{digest:str}", opt=WRITE, sync_to_thread=True)
-    def blob_offset(digest: FromPath[str]) -> Response[None]:
-        """200 when the blob is whole; else 404 and `Upload-Offset`, the bytes of its upload that are here."""
+    @get("/api/blobs/{digest:str}/upload", opt=WRITE, sync_to_thread=True)
+    def upload(digest: FromPath[str]) -> dict[str, Any]:
+        """Whether a blob is whole; if not, how many bytes of its upload are here."""
         offset = tracking.uploads.offset(digest)
-        headers = {} if offset is None else {"Upload-Offset": str(offset)}
-        return Response(None, status_code=200 if offset is None else 404, headers=headers)
+        return {"complete": offset is None, "offset": offset}
 
     @put("/api/blobs/{digest:str}", opt=UPLOAD, status_code=200)
     async def put_blob(request: Request[Any, Any, Any], digest: FromPath[str]) -> dict[str, Any]:
@@ -158,7 +157,7 @@ def _files(tracking: Tracking) -> list[HTTPRouteHandler]:
             here = await sync_to_thread(lambda: tracking.append_blob(digest, chunks, offset=offset, size=total))
         return {"complete": here is None, "offset": total if here is None else here}
 
-    return [folder, file, blob_offset, put_blob]
+    return [folder, file, upload, put_blob]
 
 
 def _number(request: Request[Any, Any, Any], name: str, default: Any) -> Any:
