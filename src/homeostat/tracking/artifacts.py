@@ -12,7 +12,6 @@ from homeostat.tracking.types import Artifact
 from homeostat.tracking.values import check_path
 
 
-
 class Entry(msgspec.Struct, frozen=True):
     """One line of a folder: a file, or a folder with the bytes of all that is in it."""
 
