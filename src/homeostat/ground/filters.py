@@ -8,6 +8,7 @@ comparison is true or false, never unknown: `params.x != 'a'` wants a run that h
 """
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -113,8 +114,8 @@ class _Token(msgspec.Struct, frozen=True):
         return self.text.upper() if self.kind == "word" else self.text
 
 
-def parse_filter(text: str | None) -> Node | None:
-    """The tree of a filter; None when it is empty.
+def parse_filter(text: str | None, *, kinds: Mapping[str, str] = KINDS) -> Node | None:
+    """The tree of a filter; None when it is empty. `kinds`: the prefixes of keys, where they are not those of runs.
 
     Raises:
         Invalid: saying where, what was found there, and what was expected.
@@ -124,19 +125,19 @@ def parse_filter(text: str | None) -> Node | None:
     """
     if text is None or not text.strip():
         return None
-    parser = _Parser(text, field="filter")
+    parser = _Parser(text, field="filter", kinds=kinds)
     node = parser.any_of(0)
     parser.end()
     return node
 
 
-def parse_order(text: str) -> OrderKey:
+def parse_order(text: str, *, kinds: Mapping[str, str] = KINDS) -> OrderKey:
     """One item of an order: a key, and ASC (when nothing is said) or DESC.
 
     >>> parse_order("metrics.loss DESC").descending
     True
     """
-    parser = _Parser(text, field="order_by")
+    parser = _Parser(text, field="order_by", kinds=kinds)
     key = parser.key()
     direction = parser.take_word("ASC", "DESC")
     parser.end()
@@ -146,8 +147,9 @@ def parse_order(text: str) -> OrderKey:
 class _Parser:
     """A cursor over tokens; each method takes what its name says."""
 
-    def __init__(self, text: str, *, field: str) -> None:
+    def __init__(self, text: str, *, field: str, kinds: Mapping[str, str]) -> None:
         self._text = text
+        self._kinds = kinds
         self._field = field
         if len(text) > _LENGTH_LIMIT:
             raise self._wrong(0, f"it has {len(text)} characters, more than {_LENGTH_LIMIT}", "make it shorter")
@@ -241,9 +243,9 @@ class _Parser:
         if token.kind == "quoted":
             return Key("attributes", _unquoted(token.text), position=token.position)
         prefix, dot, name = token.text.partition(".")
-        kind = KINDS.get(prefix.lower())
+        kind = self._kinds.get(prefix.lower())
         if dot and kind is None:
-            known = ", ".join(dict.fromkeys(KINDS.values()))
+            known = ", ".join(dict.fromkeys(self._kinds.values()))
             raise self._wrong(token.position, f"{prefix!r:.60} is no kind of key", f"begin with one of {known}")
         if not dot or kind is None:
             return Key("attributes", token.text, position=token.position)

@@ -92,7 +92,7 @@ def metric_matches(node: Compare, table: sa.FromClause) -> Condition:
     if node.op == "!=":
         return sa.not_(_equals(column, value))
     if node.op not in _ORDERED:
-        raise _wrong(node, "metrics are numbers", "compare them with = != < <= > >= or IN")
+        raise wrong(node, "metrics are numbers", "compare them with = != < <= > >= or IN")
     # NaN (stored as NULL) is neither below nor above anything.
     return sa.false() if math.isnan(value) else sa.and_(column.is_not(None), _ORDERED[node.op](column, value))
 
@@ -103,7 +103,7 @@ def text_matches(conn: Connection, node: Compare, table: sa.FromClause) -> Condi
         texts = [_text(node, value) for value in node.values]
         heads = list({text[: store.HEAD] for text in texts})
         return sa.and_(table.c.head.in_(heads), table.c.value.in_(texts))
-    return _compare_text(conn, node, table.c.value)
+    return compare_text(conn, node, table.c.value)
 
 
 def attribute_column(key: Key, *, field: str) -> tuple[str, sa.ColumnElement[Any]]:
@@ -136,7 +136,7 @@ def _runs_at_step(conn: Connection, node: Compare, projects: list[int]) -> list[
     assert node.key.step is not None  # the grammar asks for it
     values = [_number(node, value) for value in node.values]
     if node.op not in (*_ORDERED, "=", "!=", "IN"):
-        raise _wrong(node, "metrics are numbers", "compare them with = != < <= > >= or IN")
+        raise wrong(node, "metrics are numbers", "compare them with = != < <= > >= or IN")
     tests: dict[str, Callable[[float], bool]] = {
         "=": lambda seen: seen == values[0],
         "!=": lambda seen: seen != values[0],
@@ -166,11 +166,11 @@ def _of_dataset(conn: Connection, node: Compare) -> Condition:
         "context": sa.func.coalesce(link.c.tags["mlflow.data.context"].as_string(), ""),
     }
     if node.key.name not in columns:
-        raise _wrong(node, f"data sets have no {node.key.name!r:.60}", f"use one of {', '.join(columns)}")
+        raise wrong(node, f"data sets have no {node.key.name!r:.60}", f"use one of {', '.join(columns)}")
     found = sa.exists().where(link.c.run == _runs.c.no, link.c.dataset == table.c.no)
     if node.op == "IS":
         return sa.not_(found)
-    return found.where(_compare_text(conn, node, columns[node.key.name]))
+    return found.where(compare_text(conn, node, columns[node.key.name]))
 
 
 def _of_attribute(conn: Connection, node: Compare, now: int) -> Condition:
@@ -178,14 +178,15 @@ def _of_attribute(conn: Connection, node: Compare, now: int) -> Condition:
     if node.op == "IS":
         return column.is_(None)
     if name in _TIMES:
-        return sa.and_(column.is_not(None), _compare_number(node, column, [_moment(node, v, now) for v in node.values]))
+        return sa.and_(column.is_not(None), compare_number(node, column, [moment(node, v, now) for v in node.values]))
     if name == "status":
         lowered = tuple(value.lower() if isinstance(value, str) else value for value in node.values)
         node = Compare(node.key, node.op, lowered)
-    return sa.and_(column.is_not(None), _compare_text(conn, node, column))
+    return sa.and_(column.is_not(None), compare_text(conn, node, column))
 
 
-def _compare_text(conn: Connection, node: Compare, column: sa.ColumnElement[Any]) -> Condition:
+def compare_text(conn: Connection, node: Compare, column: sa.ColumnElement[Any]) -> Condition:
+    """The comparison alone, on a column of text."""
     texts = [_text(node, value) for value in node.values]
     if node.op == "IN":
         return column.in_(texts)
@@ -198,16 +199,17 @@ def _compare_text(conn: Connection, node: Compare, column: sa.ColumnElement[Any]
         return column.icontains(text, autoescape=True)
     if node.op == "MATCHES":
         return column.regexp_match(_pattern(node, text))
-    raise _wrong(node, f"{node.key.kind} are text", "compare them with = != LIKE ILIKE CONTAINS =~ or IN")
+    raise wrong(node, f"{node.key.kind} are text", "compare them with = != LIKE ILIKE CONTAINS =~ or IN")
 
 
-def _compare_number(node: Compare, column: sa.ColumnElement[Any], values: list[int]) -> Condition:
+def compare_number(node: Compare, column: sa.ColumnElement[Any], values: list[int]) -> Condition:
+    """The comparison alone, on a column of whole numbers."""
     if node.op == "IN":
         return column.in_(values)
     if node.op in ("=", "!="):
         return column == values[0] if node.op == "=" else column != values[0]
     if node.op not in _ORDERED:
-        raise _wrong(node, f"{node.key.name} is a time", "compare it with = != < <= > >= or IN")
+        raise wrong(node, f"{node.key.name} is a time", "compare it with = != < <= > >= or IN")
     return _ORDERED[node.op](column, values[0])
 
 
@@ -220,23 +222,23 @@ def _equals(column: sa.ColumnElement[Any], value: float) -> Condition:
 def _number(node: Compare, value: Value) -> float:
     if isinstance(value, float):
         return value
-    raise _wrong(node, f"{value!r:.60} is no number", "write the number without quotes")
+    raise wrong(node, f"{value!r:.60} is no number", "write the number without quotes")
 
 
 def _text(node: Compare, value: Value) -> str:
     if isinstance(value, str):
         return storable(value)
-    raise _wrong(node, f"{value!r:.60} is no text", "put the value in quotes")
+    raise wrong(node, f"{value!r:.60} is no text", "put the value in quotes")
 
 
-def _moment(node: Compare, value: Value, now: int) -> int:
+def moment(node: Compare, value: Value, now: int) -> int:
     """Microseconds: a number is MLflow's milliseconds, a text ISO 8601, a duration counts from now."""
     if isinstance(value, Ago):
         return now + value.offset
     if isinstance(value, str):
         return from_iso(value, field="filter")
     if not math.isfinite(value) or abs(value) > 2**53:
-        raise _wrong(node, f"{value} is no time", "give milliseconds since 1970, an ISO text, or now() - 7d")
+        raise wrong(node, f"{value} is no time", "give milliseconds since 1970, an ISO text, or now() - 7d")
     return round(value * 1000)
 
 
@@ -244,11 +246,12 @@ def _pattern(node: Compare, text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise _wrong(node, f"{text!r:.60} is no regular expression: {error}", "mend it") from error
+        raise wrong(node, f"{text!r:.60} is no regular expression: {error}", "mend it") from error
     if _SLOW_PATTERN.search(text) or len(text) > 500:
-        raise _wrong(node, f"{text!r:.60} repeats a group that repeats or branches", "write it without nesting")
+        raise wrong(node, f"{text!r:.60} repeats a group that repeats or branches", "write it without nesting")
     return text
 
 
-def _wrong(node: Compare, what: str, mend: str) -> Invalid:
+def wrong(node: Compare, what: str, mend: str) -> Invalid:
+    """The error for a comparison that its key does not have."""
     return Invalid(f"{node.key} {node.op}: {what}", field="filter", next_step=mend)
