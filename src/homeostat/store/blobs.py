@@ -8,10 +8,13 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 import fsspec
+import msgspec
 from blake3 import blake3
 
 from homeostat.ground.errors import Corrupt, Invalid, NotFound
@@ -24,6 +27,14 @@ _CHUNK = 1 << 20
 def digest_of(data: bytes) -> str:
     """The BLAKE3 of `data` as 64 hex characters."""
     return blake3(data).hexdigest()
+
+
+class StoredBlob(msgspec.Struct, frozen=True):
+    """A blob as it lies there. `size` is bytes, `modified` machine time in microseconds UTC."""
+
+    digest: str
+    size: int
+    modified: int
 
 
 class BlobStore:
@@ -80,6 +91,25 @@ class BlobStore:
             ) from error
         return stream
 
+    def stored(self) -> Iterator["StoredBlob"]:
+        """Every blob there is, and when its bytes were last stored."""
+        for path, about in self._fs.find(self._root, detail=True).items():
+            folder, _, name = path.rpartition("/")
+            digest = folder.rpartition("/")[2] + name
+            if _DIGEST.fullmatch(digest):
+                yield StoredBlob(digest, int(about["size"]), _modified(about))
+
+    def remove(self, digest: str, *, before: int) -> bool:
+        """Delete a blob, unless it was stored again since `before` (machine time, microseconds UTC)."""
+        path = self._path(digest)
+        try:
+            if _modified(self._fs.info(path)) >= before:
+                return False
+            self._fs.rm_file(path)
+        except FileNotFoundError:
+            return True
+        return True
+
     def exists(self, digest: str) -> bool:
         return bool(self._fs.exists(self._path(digest)))
 
@@ -91,6 +121,8 @@ class BlobStore:
     def _store(self, source: IO[bytes], digest: str) -> str:
         path = self._path(digest)
         if self._fs.exists(path):
+            if self._local:
+                os.utime(path)  # young again: a sweep must not take what is about to be named
             return digest
         if self._local:
             _write_local(source, Path(path))
@@ -98,6 +130,16 @@ class BlobStore:
             with self._fs.open(path, "wb") as target:
                 shutil.copyfileobj(source, target, _CHUNK)
         return digest
+
+
+def _modified(about: Mapping[str, Any]) -> int:
+    """When a file was written: local folders say seconds, object stores a datetime under names of their own."""
+    moment = next((about[key] for key in ("mtime", "LastModified", "updated", "last_modified") if about.get(key)), None)
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    if isinstance(moment, datetime):
+        moment = moment.timestamp()
+    return 2**62 if moment is None else int(moment * 1_000_000)  # of unknown age: never old enough to sweep
 
 
 def _write_local(source: IO[bytes], path: Path) -> None:

@@ -4,7 +4,7 @@ Deleting a project takes its runs with it; bringing it back brings back those th
 had been deleted before, one by one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -96,13 +96,12 @@ def expired_runs(conn: Connection, *, before: int) -> list[str]:
     return list(conn.execute(query).scalars())
 
 
-def expired_projects(conn: Connection, *, before: int) -> list[int]:
-    """Projects whose time in the trash is up and that hold no run which is still needed."""
+def expired_projects(conn: Connection, *, before: int, keeping: Iterable[str] = ()) -> list[int]:
+    """Projects whose time in the trash is up, unless a run of theirs is younger or is among `keeping`."""
     table = store.projects
-    alive = sa.select(store.runs.c.project).where(
-        sa.or_(store.runs.c.deleted.is_(None), store.runs.c.deleted >= before)
-    )
-    query = sa.select(table.c.id).where(table.c.deleted < before, table.c.id.not_in(alive)).order_by(table.c.id)
+    stays = sa.or_(store.runs.c.deleted.is_(None), store.runs.c.deleted >= before, store.runs.c.id.in_(list(keeping)))
+    staying = sa.select(store.runs.c.project).where(stays)
+    query = sa.select(table.c.id).where(table.c.deleted < before, table.c.id.not_in(staying)).order_by(table.c.id)
     return list(conn.execute(query).scalars())
 
 
