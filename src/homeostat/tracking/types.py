@@ -108,3 +108,101 @@ class RunDetail(msgspec.Struct, frozen=True, kw_only=True):
     datasets: list[DatasetInput]
     code: dict[str, Any]
     environment: dict[str, Any]
+
+
+ModelStatus = Literal["pending", "ready", "upload_failed"]
+Direction = Literal["input", "output"]
+"""Whether a run read a logged model or made it."""
+
+
+class ModelMetric(msgspec.Struct, frozen=True, kw_only=True):
+    """A number that a run measured of a logged model, perhaps on a data set. `at` is microseconds UTC."""
+
+    key: str
+    value: float
+    at: int
+    step: int = 0
+    run_id: str = ""
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+
+class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A trained model as its run logged it. Times are microseconds UTC; its files are artifacts under its id."""
+
+    id: str
+    project: str
+    project_id: int
+    name: str
+    model_type: str
+    source_run: str | None
+    status: ModelStatus
+    message: str
+    created: int
+    updated: int
+    deleted: int | None = None
+    params: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    metrics: list[ModelMetric] = []
+
+
+class RunModel(msgspec.Struct, frozen=True):
+    """A logged model that a run read or made, and at which step."""
+
+    model_id: str
+    step: int = 0
+
+
+TraceState = Literal["unspecified", "ok", "error", "in_progress"]
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """One timed step within a trace. Times are nanoseconds UTC, as OpenTelemetry has them."""
+
+    id: str
+    """16 hex characters."""
+    parent: str | None
+    name: str
+    type: str
+    """What kind of step: UNKNOWN, LLM, TOOL, ..."""
+    status: str
+    """UNSET, OK or ERROR."""
+    started: int
+    ended: int | None
+    data: str
+    """All of it, as JSON text in the form it is read again."""
+
+
+class Assessment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person or a judge says of a trace."""
+
+    id: str
+    trace_id: str
+    name: str
+    kind: str
+    """feedback, expectation or issue."""
+    value: Any
+    is_valid: bool
+    """False once another one has taken its place."""
+    created: int
+    updated: int
+    data: dict[str, Any]
+    """All of it, in the form it came."""
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """One request followed through a program, without its spans. Times are microseconds UTC."""
+
+    id: str
+    project: str
+    project_id: int
+    requested: int
+    duration: int | None
+    """Microseconds; None while it runs."""
+    state: TraceState
+    client_request_id: str | None = None
+    request_preview: str | None = None
+    response_preview: str | None = None
+    tags: dict[str, str] = {}
+    metadata: dict[str, str] = {}
+    assessments: list[Assessment] = []
