@@ -90,6 +90,13 @@ def write_in_turn(connection: Connection, table: sa.Table) -> None:
         connection.execute(sa.text(f"lock table {name} in share row exclusive mode"))
 
 
+def holds(connection: Connection, column: sa.ColumnElement[Any], text: str) -> sa.ColumnElement[bool]:
+    """Whether a text stands in a column, letter by letter; there are no wildcards and case counts."""
+    place = sa.func.strpos if connection.dialect.name == "postgresql" else sa.func.instr
+    found: sa.ColumnElement[bool] = place(column, text) > 0
+    return found
+
+
 def like(
     connection: Connection, column: sa.ColumnElement[Any], pattern: str, *, ignore_case: bool
 ) -> sa.ColumnElement[bool]:

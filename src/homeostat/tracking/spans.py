@@ -50,7 +50,7 @@ def log_spans(
     rows = {(row.no, span.id): _span_row(row.no, span) for row in known for span in spans[row.id]}
     upsert(conn, store.spans, list(rows.values()), key=["trace", "id"], update=_FIELDS)
     for row in known:
-        _describe(conn, row.no, project_id, spans[row.id])
+        _describe(conn, row.no, project_id, spans[row.id], previews.get(row.id))
 
 
 def spans_of(conn: Connection, trace_ids: Sequence[str]) -> dict[str, list[str]]:
@@ -72,18 +72,18 @@ def _trace_row(
     trace_id: str, project_id: int, spans: Sequence[Span], preview: tuple[str | None, str | None] | None
 ) -> dict[str, Any]:
     root = _root(spans)
-    started = min(span.started for span in spans) // 1000
     ends = [span.ended for span in spans if span.ended is not None]
-    request, response = preview or (None, None)
+    requested, duration = _times(min(span.started for span in spans), max(ends, default=None))
+    request, response = _shortened(preview)
     return {
         "id": trace_id,
         "project": project_id,
-        "requested": started,
-        "duration": max(ends) // 1000 - started if ends else None,
+        "requested": requested,
+        "duration": duration,
         "state": _state(root),
         "client_request_id": None,
-        "request_preview": storable(request)[:PREVIEW_LIMIT] if request is not None else None,
-        "response_preview": storable(response)[:PREVIEW_LIMIT] if response is not None else None,
+        "request_preview": request,
+        "response_preview": response,
     }
 
 
@@ -101,7 +101,9 @@ def _span_row(trace: int, span: Span) -> dict[str, Any]:
     }
 
 
-def _describe(conn: Connection, trace: int, project_id: int, spans: Sequence[Span]) -> None:
+def _describe(
+    conn: Connection, trace: int, project_id: int, spans: Sequence[Span], preview: tuple[str | None, str | None] | None
+) -> None:
     root = _root(spans)
     known = texts_of(conn, store.trace_tags, [trace]).get(trace, {})
     tags = {STORED_TAG: STORED_HERE}
@@ -109,13 +111,29 @@ def _describe(conn: Connection, trace: int, project_id: int, spans: Sequence[Spa
         tags[NAME_TAG] = storable(root.name)[:VALUE_LIMIT]
     set_texts(conn, store.trace_tags, trace, project_id, tags)
     if root is not None:
-        running = sa.and_(store.traces.c.no == trace, store.traces.c.state == "in_progress")
-        conn.execute(store.traces.update().where(running).values(**_ending(root)))
+        table = store.traces
+        running = sa.and_(table.c.no == trace, table.c.state == "in_progress")
+        request, response = _shortened(preview)
+        shown = {
+            "request_preview": sa.func.coalesce(table.c.request_preview, request),
+            "response_preview": sa.func.coalesce(table.c.response_preview, response),
+        }
+        conn.execute(table.update().where(running).values(**_ending(root), **shown))
+
+
+def _shortened(preview: tuple[str | None, str | None] | None) -> list[str | None]:
+    return [None if text is None else storable(text)[:PREVIEW_LIMIT] for text in preview or (None, None)]
 
 
 def _ending(root: Span) -> dict[str, Any]:
-    duration = None if root.ended is None else (root.ended - root.started) // 1000
-    return {"state": _state(root), "requested": root.started // 1000, "duration": duration}
+    requested, duration = _times(root.started, root.ended)
+    return {"state": _state(root), "requested": requested, "duration": duration}
+
+
+def _times(started: int, ended: int | None) -> tuple[int, int | None]:
+    """Microseconds of nanoseconds, but whole milliseconds: what clients send of a trace, and compare it with."""
+    requested = started // 1_000_000 * 1000
+    return requested, None if ended is None else ended // 1_000_000 * 1000 - requested
 
 
 def _root(spans: Sequence[Span]) -> Span | None:
