@@ -10,6 +10,8 @@ from homeostat.tracking import store
 from homeostat.tracking.types import DatasetInput
 from homeostat.tracking.values import storable
 
+_AT_ONCE = 5_000
+"""Runs a query; SQLite takes 32,766 values."""
 _FIELDS = ("name", "digest", "source_type", "source", "schema", "profile")
 
 
@@ -42,4 +44,15 @@ def inputs_of(conn: Connection, runs: Sequence[int]) -> dict[int, list[DatasetIn
     found: dict[int, list[DatasetInput]] = {}
     for run, tags, *fields in conn.execute(query):
         found.setdefault(run, []).append(DatasetInput(**dict(zip(_FIELDS, fields, strict=True)), tags=tags))
+    return found
+
+
+def inputs_of_runs(conn: Connection, run_ids: Sequence[str]) -> dict[str, list[DatasetInput]]:
+    """What each of some runs read, by run id; however many runs."""
+    runs = store.runs
+    found: dict[str, list[DatasetInput]] = {}
+    for start in range(0, len(run_ids), _AT_ONCE):
+        some = run_ids[start : start + _AT_ONCE]
+        ids = {row.no: row.id for row in conn.execute(sa.select(runs.c.no, runs.c.id).where(runs.c.id.in_(some)))}
+        found |= {ids[number]: items for number, items in inputs_of(conn, list(ids)).items()}
     return found

@@ -160,15 +160,18 @@ def update_run(
     name: str | None = None,
     error: str | None = None,
     ended: int | None = None,
+    parent: str | None = None,
     at: int,
     actor: str | None = None,
 ) -> Run:
-    """Change a run's status or name; back to running is how a run is resumed, and its end is then open again."""
+    """Change a run's status, name or parent; back to running is how a run is resumed: its end is open again."""
     writable(conn, run_id)
     before = find_run(conn, run_id)
     values: dict[str, Any] = {} if name is None else {"name": storable(name)}
     if error is not None:
         values["error"] = storable(error)
+    if parent is not None:
+        values["parent"] = parent
     if status is not None:
         values |= {"status": status, "ended": (ended or at) if status in _ENDINGS else None}
     if values:
