@@ -93,7 +93,11 @@ class XgboostScorer:
 def _trees(booster: dict[str, Any]) -> list[dict[str, Any]]:
     kind = booster.get("name", "gbtree")
     if kind == "gblinear":
-        return []
+        raise Refused(
+            "XGBoost's linear booster cannot be served",
+            field="model",
+            next_step="train with booster gbtree, or a linear model of scikit-learn",
+        )
     held = booster["gbtree"] if kind == "dart" else booster
     return list(held["model"]["trees"])
 
