@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from homeostat.registry.formats.network import Network
     from homeostat.registry.formats.pickled import allow_pickle
     from homeostat.rollout.types import canary, shadow
-    from homeostat.sdk.connect import connect, run
+    from homeostat.sdk.connect import connect, current_run, log, run
 
 _HOMES = {
     "homeostat.evaluation.gates": ("at_least", "at_most", "beats_champion", "no_slice_worse"),
@@ -52,7 +52,7 @@ _HOMES = {
     "homeostat.registry.formats.network": ("Network",),
     "homeostat.registry.formats.pickled": ("allow_pickle",),
     "homeostat.rollout.types": ("canary", "shadow"),
-    "homeostat.sdk.connect": ("connect", "run"),
+    "homeostat.sdk.connect": ("connect", "current_run", "log", "run"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -71,10 +71,12 @@ __all__ = [
     "column",
     "connect",
     "count",
+    "current_run",
     "data_drift",
     "drifted",
     "errors",
     "latency",
+    "log",
     "maximum",
     "mean",
     "minimum",

@@ -6,13 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from homeostat.ground.clock import DrivenClock
 from homeostat.ground.errors import Conflict, Invalid, NotFound
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 from homeostat.store.events import list_events
 from homeostat.tracking import artifacts, projects, runs, series
-from homeostat.tracking.client import open_run
 
 
 @pytest.fixture
@@ -139,43 +137,3 @@ def test_runs_are_listed_newest_first(database: Database) -> None:
         assert [project.name for project in projects.list_projects(conn)] == ["Default", "exp", "other"]
         with pytest.raises(NotFound, match="no run"):
             runs.get_run(conn, "f" * 32)
-
-
-def test_a_block_logs_and_ends_its_run(database: Database, blobs: BlobStore, tmp_path: Path) -> None:
-    (tmp_path / "note.txt").write_text("hello")
-    clock = DrivenClock(10)
-    with open_run(database, blobs, "exp", clock=clock) as run:
-        for loss in (0.5, 0.3):
-            run.log(loss=loss)
-        run.params({"depth": 3})
-        run.artifact("note.txt", tmp_path / "note.txt")
-        run.artifact("raw.bin", b"\x00")
-        clock.advance_to(20)
-    with database.read() as conn:
-        detail = runs.get_run(conn, run.id)
-        points = series.metric_history(conn, run.id, "loss")
-    assert [(point.step, point.value, point.at) for point in points] == [(0, 0.5, 10), (1, 0.3, 10)]
-    assert (detail.run.status, detail.run.ended, len(detail.artifacts)) == ("finished", 20, 2)
-
-
-def test_an_exception_ends_the_run_as_failed_with_its_traceback(database: Database, blobs: BlobStore) -> None:
-    with pytest.raises(ZeroDivisionError), open_run(database, blobs, "exp") as run:  # noqa: PT012  the block is the run
-        run.log(loss=1.0)
-        _ = 1 / 0
-    with database.read() as conn:
-        detail = runs.get_run(conn, run.id)
-    assert detail.run.status == "failed"
-    assert "ZeroDivisionError" in detail.run.error and "_ = 1 / 0" in detail.run.error
-    assert detail.metrics == {"loss": 1.0}
-
-
-def test_an_interrupt_ends_the_run_as_killed(sqlite_database: Database, blobs: BlobStore) -> None:
-    with pytest.raises(KeyboardInterrupt), open_run(sqlite_database, blobs, "exp") as run:
-        raise KeyboardInterrupt
-    with sqlite_database.read() as conn:
-        assert runs.find_run(conn, run.id).status == "killed"
-
-
-def test_a_block_refuses_what_is_not_a_number_by_name(sqlite_database: Database, blobs: BlobStore) -> None:
-    with open_run(sqlite_database, blobs, "exp") as run, pytest.raises(Invalid, match="'loss'"):
-        run.log(loss="low")

@@ -57,6 +57,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Names that the Host header may hold beside this machine's, with commas; '.example.com' takes subdomains in."""
     allowed_origins: str = ""
     """Origins whose pages may call, such as 'https://mlops.example.com', with commas."""
+    offline: bool = False
+    """Runs only write their spool; `homeostat sync` ships it."""
+    run_wait: str = "30s"
+    """How long the end of a run waits for the last of it to arrive; the spool keeps what does not."""
+    system_metrics: str = "15s"
+    """How often a run looks at CPU, memory, disk, network and GPU; '0s' never."""
+    capture_output: bool = True
+    """Whether a run keeps what its script prints."""
     webhook: str = ""
     """A URL that gets promotions, rollbacks, rejections and failures as JSON; empty sends nothing."""
     webhook_allow: str = ""
@@ -124,7 +132,7 @@ def _convert(key: str, value: Any) -> Any:
 
 def _checked(values: dict[str, Any]) -> Settings:
     settings = Settings(**values)
-    for key in ("tick", "lease", "train_timeout"):
+    for key in ("tick", "lease", "train_timeout", "run_wait", "system_metrics"):
         parse_duration(getattr(settings, key), field=key)
     if settings.auth not in {"", "required"}:
         raise Invalid(

@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 
-from homeostat.datasets.snapshot import code_snapshot, environment_snapshot
-from homeostat.ground.settings import Settings, load_settings
+from homeostat.ground.settings import Settings
 from homeostat.loop.apply import apply_file
 from homeostat.loop.engine import Engine, log_folder
 from homeostat.loop.parity import check_logged_vectors
@@ -16,10 +15,6 @@ from homeostat.sdk.client import Progress
 from homeostat.sdk.follow import follow_cycle
 from homeostat.server.bodies import CycleBody, LabelsBody, RollbackBody, RowsBody
 from homeostat.server.service import Service
-from homeostat.store.blobs import BlobStore
-from homeostat.store.database import open_database
-from homeostat.store.migrate import upgrade
-from homeostat.tracking.client import ActiveRun, open_run
 
 
 class Embedded:
@@ -91,18 +86,3 @@ class Embedded:
 
     def close(self) -> None:
         self._service.close()
-
-
-def start_tracked_run(project: str, *, name: str, home: str | None) -> ActiveRun:
-    """Open the home and start a run in it."""
-    settings = load_settings(home=home)
-    database = open_database(settings.database_url)
-    upgrade(database)
-    return open_run(
-        database,
-        BlobStore(settings.blobs_url),
-        project,
-        name=name,
-        code=code_snapshot(Path.cwd()),
-        environment=environment_snapshot(),
-    )

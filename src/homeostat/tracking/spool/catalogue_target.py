@@ -1,0 +1,51 @@
+"""Shipping into a catalogue of this process."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from homeostat.ground.clock import Clock
+from homeostat.ground.errors import NotFound, Unavailable
+from homeostat.store.blobs import BlobStore
+from homeostat.store.database import Database
+from homeostat.tracking.ingest import ingest, spool_position
+from homeostat.tracking.ops import IngestBatch, IngestReply
+from homeostat.tracking.spool.known import known_run
+from homeostat.tracking.spool.target import KnownRun
+
+
+class CatalogueTarget:
+    """Takes in spools where the catalogue is."""
+
+    def __init__(self, database: Database, blobs: BlobStore, *, clock: Clock, actor: str = "person") -> None:
+        self._database = database
+        self._blobs = blobs
+        self._clock = clock
+        self._actor = actor
+
+    def position(self, spool: str) -> int:
+        with self._database.read() as conn:
+            return spool_position(conn, spool)
+
+    def ship(self, batch: IngestBatch) -> IngestReply:
+        try:
+            with self._database.write() as conn:
+                return ingest(conn, batch, at=self._clock.now(), actor=self._actor)
+        except sa.exc.OperationalError as error:
+            raise Unavailable(
+                "the catalogue is busy or away", field="database", next_step="it is tried again"
+            ) from error
+
+    def put_file(self, digest: str, path: Path) -> None:
+        if not self._blobs.exists(digest):
+            self._blobs.put_file(path)
+
+    def run(self, run_id: str) -> KnownRun | None:
+        try:
+            with self._database.read() as conn:
+                return known_run(conn, run_id)
+        except NotFound:
+            return None
+
+    def close(self) -> None:
+        self._database.close()
