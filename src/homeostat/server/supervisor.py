@@ -138,7 +138,5 @@ def worker_environment(settings: Settings) -> dict[str, str]:
     given = {"HOMEOSTAT_DATABASE": settings.database, "HOMEOSTAT_BLOBS": settings.blobs}
     given |= {"HOMEOSTAT_SIGNING_KEY": settings.signing_key, "HOMEOSTAT_TRUSTED_KEYS": settings.trusted_keys}
     given["HOMEOSTAT_REQUIRE_SIGNATURE"] = "true" if settings.require_signature else ""
-    given |= {"HOMEOSTAT_SIGNING_KEY": settings.signing_key, "HOMEOSTAT_TRUSTED_KEYS": settings.trusted_keys}
-    given["HOMEOSTAT_REQUIRE_SIGNATURE"] = "true" if settings.require_signature else ""
     inherited = {key: value for key, value in os.environ.items() if key not in CLIENT_SECRETS}
     return inherited | {key: value for key, value in given.items() if value}
