@@ -192,14 +192,7 @@ class Tracking:
         found = []
         for name in names:
             who.require_project(name)
-            project = projects.find_by_name(conn, name)
-            if project is None:
-                raise NotFound(
-                    f"there is no project {name!r:.80}",
-                    field="project",
-                    next_step="list them with: homeostat project ls",
-                )
-            found.append(project.id)
+            found.append(projects.named(conn, name).id)
         return found
 
     def _reach(self, conn: Connection, run_ids: Iterable[str], who: Identity) -> None:

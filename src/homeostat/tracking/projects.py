@@ -48,6 +48,20 @@ def get_project(conn: Connection, project_id: int) -> Project:
     return _with_tags(conn, Project(**row))
 
 
+def named(conn: Connection, name: str) -> Project:
+    """The project that has this name now.
+
+    Raises:
+        NotFound: when none has.
+    """
+    project = find_by_name(conn, name)
+    if project is None:
+        raise NotFound(
+            f"there is no project {name!r:.80}", field="project", next_step="list them with: homeostat project ls"
+        )
+    return project
+
+
 def find_by_name(conn: Connection, name: str) -> Project | None:
     """The project that has this name now; those in the trash have given theirs up."""
     table = store.projects

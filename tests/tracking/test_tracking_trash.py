@@ -1,0 +1,182 @@
+"""Deleting, undoing, purging, sweeping; and a project as one file."""
+
+import io
+import os
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from homeostat.ground.clock import DAY
+from homeostat.ground.errors import Conflict, Corrupt, NotFound
+from homeostat.server.gc import collect
+from homeostat.store.blobs import BlobStore
+from homeostat.store.database import Database, open_database
+from homeostat.store.migrate import upgrade
+from homeostat.tracking import archive, artifacts, inputs, projects, runs, series, trash
+from homeostat.tracking.lookup import writable
+from homeostat.tracking.points import points_of
+from homeostat.tracking.types import DatasetInput
+
+NOW = 100 * DAY
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> BlobStore:
+    return BlobStore(str(tmp_path / "blobs"))
+
+
+def filled(database: Database, blobs: BlobStore, *, project: str = "exp", content: bytes = b"bytes") -> str:
+    with database.write() as conn:
+        run = runs.start_run(conn, project=project, name="r", at=1, actor="ada", code={"commit": "c"}).id
+        runs.log_params(conn, run, {"depth": 3})
+        runs.set_tags(conn, run, {"team": "a"})
+        steps = np.arange(3000)
+        series.log_series(conn, run, {"loss": points_of(steps, steps, steps / 7.0)})
+        series.log_metrics(conn, run, {"odd": float("nan")}, at=1)
+        artifacts.log_artifact(conn, blobs, run, "a/b.txt", content)
+        inputs.log_dataset_inputs(conn, *writable(conn, run), [DatasetInput(name="iris", digest="d", tags={"k": "v"})])
+        runs.add_input(conn, run, "e" * 64)
+        runs.end_run(conn, run, status="failed", error="boom", at=9)
+    return run
+
+
+def age(folder: Path) -> None:
+    """Make every blob look as if it had been stored two days ago."""
+    then = time.time() - 2 * 86_400
+    for path in folder.rglob("*"):
+        if path.is_file():
+            os.utime(path, (then, then))
+
+
+def test_a_run_in_the_trash_takes_no_writes_until_it_is_restored(database: Database, blobs: BlobStore) -> None:
+    run = filled(database, blobs)
+    with database.write() as conn:
+        trash.delete_run(conn, run, at=NOW, actor="ada")
+        assert runs.list_runs(conn) == []
+        assert runs.find_run(conn, run).deleted == NOW
+        for write in (
+            lambda: runs.log_params(conn, run, {"x": 1}),
+            lambda: series.log_metrics(conn, run, {"x": 1}, at=1),
+            lambda: runs.set_tags(conn, run, {"x": "1"}),
+        ):
+            with pytest.raises(Conflict, match="restore it first"):
+                write()
+        trash.restore_run(conn, run, at=NOW, actor="ada")
+        assert [item.id for item in runs.list_runs(conn)] == [run]
+
+
+def test_restoring_a_project_leaves_runs_in_the_trash_that_were_deleted_before_it(
+    database: Database, blobs: BlobStore
+) -> None:
+    first, second = filled(database, blobs), filled(database, blobs)
+    with database.write() as conn:
+        project = projects.named(conn, "exp")
+        trash.delete_run(conn, first, at=NOW, actor="ada")
+        trash.delete_project(conn, project.id, at=NOW + 1, actor="ada")
+        with pytest.raises(NotFound):
+            projects.named(conn, "exp")
+        with pytest.raises(Conflict, match="restore project"):
+            trash.restore_run(conn, second, at=NOW, actor="ada")
+        trash.restore_project(conn, project.id, at=NOW + 2, actor="ada")
+        assert [item.id for item in runs.list_runs(conn)] == [second]
+        with pytest.raises(Conflict, match="default project"):
+            trash.delete_project(conn, 0, at=NOW, actor="ada")
+
+
+def test_a_dry_run_counts_and_keeps_and_a_real_one_removes_what_nothing_names(
+    database: Database, blobs: BlobStore, tmp_path: Path
+) -> None:
+    gone, stays = filled(database, blobs, content=b"gone"), filled(database, blobs, content=b"stays")
+    with database.write() as conn:
+        trash.delete_run(conn, gone, at=NOW - 40 * DAY, actor="ada")
+    blobs.put(b"left by a crash")
+    age(tmp_path / "blobs")
+    blobs.put(b"just uploaded")
+
+    dry = collect(database, blobs, now=NOW, actor="ada")
+    assert (dry.dry_run, dry.runs, dry.blobs.unnamed, dry.blobs.young) == (True, 1, 1, 1)
+    with database.read() as conn:
+        assert artifacts.read_artifact(conn, blobs, gone, "a/b.txt") == b"gone"
+
+    done = collect(database, blobs, now=NOW, actor="ada", dry_run=False)
+    assert (done.runs, done.blobs.unnamed, done.blobs.kept, done.blobs.young) == (1, 2, 1, 1)
+    with database.read() as conn:
+        assert artifacts.read_artifact(conn, blobs, stays, "a/b.txt") == b"stays"
+        with pytest.raises(NotFound):
+            runs.find_run(conn, gone)
+
+
+def test_what_went_to_the_trash_lately_is_not_purged(database: Database, blobs: BlobStore) -> None:
+    run = filled(database, blobs)
+    with database.write() as conn:
+        trash.delete_project(conn, projects.named(conn, "exp").id, at=NOW - DAY, actor="ada")
+    collect(database, blobs, now=NOW, actor="ada", dry_run=False)
+    with database.read() as conn:
+        assert runs.find_run(conn, run).deleted == NOW - DAY
+    done = collect(database, blobs, now=NOW + 40 * DAY, actor="ada", dry_run=False)
+    assert (done.runs, done.projects) == (1, 1)
+
+
+def test_bytes_that_are_stored_again_are_young_again(blobs: BlobStore, tmp_path: Path) -> None:
+    digest = blobs.put(b"x")
+    age(tmp_path / "blobs")
+    before = int((time.time() - 86_400) * 1_000_000)
+    assert blobs.put(b"x") == digest
+    assert not blobs.remove(digest, before=before)
+    age(tmp_path / "blobs")
+    assert blobs.remove(digest, before=before) and not blobs.exists(digest)
+
+
+def test_a_project_comes_out_of_its_archive_as_it_went_in_and_only_once(
+    database: Database, blobs: BlobStore, tmp_path: Path
+) -> None:
+    run = filled(database, blobs)
+    file = tmp_path / "exp.zip"
+    with file.open("wb") as target:
+        out = archive.export_project(database, blobs, "exp", target)
+    assert (out.runs, out.files, out.points) == (1, 1, 3001)
+
+    other = open_database(f"sqlite:///{tmp_path / 'other.db'}")
+    upgrade(other)
+    other_blobs = BlobStore(str(tmp_path / "other-blobs"))
+    for new in (1, 0):
+        back = archive.import_archive(other, other_blobs, file, at=NOW, actor="bob")
+        assert (back.runs, back.runs_new, back.points) == (1, new, 3001)
+    with database.read() as conn, other.read() as there:
+        before, after = runs.get_run(conn, run), runs.get_run(there, run)
+        assert after.run.project == "exp"
+        assert (after.params, after.tags, after.artifacts, after.inputs, after.datasets, after.code) == (
+            before.params,
+            before.tags,
+            before.artifacts,
+            before.inputs,
+            before.datasets,
+            before.code,
+        )
+        assert (after.run.status, after.run.error, after.run.ended) == ("failed", "boom", 9)
+        ours, theirs = (series.read_series(c, run, "loss") for c in (conn, there))
+        assert np.array_equal(ours.values, theirs.values) and np.array_equal(ours.at, theirs.at)
+        assert artifacts.read_artifact(there, other_blobs, run, "a/b.txt") == b"bytes"
+    other.close()
+
+
+def test_a_changed_or_broken_archive_is_refused(sqlite_database: Database, blobs: BlobStore, tmp_path: Path) -> None:
+    filled(sqlite_database, blobs)
+    made = io.BytesIO()
+    archive.export_project(sqlite_database, blobs, "exp", made)
+    file = tmp_path / "bad.zip"
+    with zipfile.ZipFile(made) as whole, zipfile.ZipFile(file, "w") as changed:
+        for name in whole.namelist():
+            changed.writestr(name, b"other" if name.startswith("blobs/") else whole.read(name))
+    empty = open_database(f"sqlite:///{tmp_path / 'empty.db'}")
+    upgrade(empty)
+    fresh = BlobStore(str(tmp_path / "fresh"))
+    with pytest.raises(Corrupt, match=r"a/b.txt was changed"):
+        archive.import_archive(empty, fresh, file, at=NOW, actor="bob")
+    file.write_bytes(made.getvalue()[:500])
+    with pytest.raises(Corrupt, match="no whole archive"):
+        archive.import_archive(empty, fresh, file, at=NOW, actor="bob")
+    empty.close()
