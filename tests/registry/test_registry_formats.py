@@ -270,6 +270,42 @@ def test_skops_files_cut_short_are_refused() -> None:
             scorer_of("sklearn-skops", data[:end], "regression")
 
 
+def length(number: int, data: bytes) -> bytes:
+    return bytes([number << 3 | 2, len(data)]) + data
+
+
+def number(field: int, value: int) -> bytes:
+    return bytes([field << 3, value])
+
+
+def onnx_product(tensor: bytes) -> bytes:
+    """A hand-made ONNX file: y = x @ w, where `tensor` is how w is stored."""
+    node = length(1, b"x") + length(1, b"w") + length(2, b"y") + length(4, b"MatMul")
+    rows = length(1, length(2, b"n"))
+    taken = length(1, b"x") + length(2, length(1, number(1, 1) + length(2, rows + length(1, number(1, 2)))))
+    given = length(1, b"y") + length(2, length(1, number(1, 1) + length(2, rows + length(1, number(1, 1)))))
+    weight = number(1, 2) + number(1, 1) + number(2, 1) + length(8, b"w") + tensor
+    graph = length(1, node) + length(2, b"g") + length(5, weight) + length(11, taken) + length(12, given)
+    return number(1, 8) + length(7, graph) + length(8, length(1, b"") + number(2, 13))
+
+
+def test_an_onnx_file_that_reaches_for_other_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = np.array([1, 2], np.float32).tobytes()
+    data = onnx_product(length(9, held))
+    assert scorer_of("onnx", data, "regression").score(np.ones((3, 2))).tolist() == [3.0, 3.0, 3.0]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret").write_bytes(held)
+    (tmp_path / "in" / "secret").write_bytes(held)
+    monkeypatch.chdir(tmp_path / "in")
+    for where in ("secret", "../secret", "/etc/hostname"):
+        place = length(13, length(1, b"location") + length(2, where.encode())) + number(14, 1)
+        with pytest.raises(Corrupt, match="no model that ONNX Runtime can read"):
+            scorer_of("onnx", onnx_product(place), "regression")
+    for end in range(0, len(data), 5):
+        with pytest.raises(Corrupt, match="no model that ONNX Runtime can read"):
+            scorer_of("onnx", data[:end], "regression")
+
+
 SAVE_WITH_MLFLOW = """
 import sys, warnings; warnings.filterwarnings("ignore")
 import numpy as np, mlflow, lightgbm, xgboost

@@ -15,7 +15,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from homeostat.ground.errors import HomeostatError, Refused
+from homeostat.ground.errors import Corrupt, Refused
 from homeostat.registry import safe_sklearn
 from homeostat.registry.formats import network, pickled, torch_export, xgboost_model
 from homeostat.registry.formats.answers import positive_column
@@ -101,11 +101,9 @@ def _checked_onnx(data: bytes) -> bytes:
     """`data` if ONNX Runtime can read it: bytes carry no type that would tell."""
     try:
         scorer_of("onnx", data, "regression")
-    except HomeostatError:
-        raise
-    except Exception as error:  # onnxruntime has a dozen of its own, all meaning this
+    except Corrupt as error:
         raise Refused(
-            f"these bytes are not a model that ONNX Runtime can read: {error!s:.200}",
+            f"these bytes are not a model: {error.message}",
             field="model",
             next_step=f"return {SUPPORTED}",
         ) from error

@@ -139,7 +139,14 @@ class OnnxScorer:
         onnxruntime = require("onnxruntime", extra="onnx")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        options.log_severity_level = 4  # what is wrong with a file is in the error; the log would say it in C++
+        try:
+            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has a dozen of its own, all meaning this
+            raise Corrupt(
+                f"this is no model that ONNX Runtime can read: {error!s:.200}",
+                next_step="package the model again, as one file without external data",
+            ) from error
         self._binary = task == "binary"
         taken = self._session.get_inputs()[0]
         self._input = taken.name
