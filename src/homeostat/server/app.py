@@ -9,12 +9,14 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 
 from homeostat import __version__
+from homeostat.compat.mlflow.app import build_mlflow
 from homeostat.ground.errors import HomeostatError
 from homeostat.server import errors
 from homeostat.server.access import Access, provide_identity
 from homeostat.server.access_routes import build_access_routes
+from homeostat.server.dispatch import Dispatch
 from homeostat.server.guard import Door
-from homeostat.server.permissions import PermissionTable, plain_rule, prediction_rule
+from homeostat.server.permissions import PermissionTable, mlflow_rule, plain_rule, prediction_rule
 from homeostat.server.proxy import PredictionProxy
 from homeostat.server.routes import Tick, build_routes
 from homeostat.server.service import Service
@@ -45,10 +47,11 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], w
         logging_config=None,  # ours is stderr; Litestar's would print every request handed on to the worker
         debug=False,
     )
-    table = PermissionTable(plain_rule, prediction_rule)
+    mlflow = build_mlflow(service.database, service.blobs, service.clock)
+    table = PermissionTable(plain_rule, prediction_rule, mlflow_rule(mlflow.needs))
     table.add_litestar(app.routes)
     return Access(
-        PredictionProxy(app, serving_url, max_body=max_body, key=worker_key),
+        Dispatch(mlflow, PredictionProxy(app, serving_url, max_body=max_body, key=worker_key)),
         table,
         Door.of(settings),
         service.keyring if settings.auth == "required" else None,

@@ -68,6 +68,15 @@ class BlobStore:
             held.seek(0)
             return self._store(held, hasher.hexdigest()), size
 
+    def receive(self) -> "Incoming":
+        """A place for bytes that come in bit by bit and get their name at the end."""
+        if self._local:
+            Path(self._root).mkdir(parents=True, exist_ok=True)
+            held = Path(self._root, f".incoming.{new_id()}").open("w+b")  # noqa: SIM115  closed by finish or discard
+        else:
+            held = tempfile.NamedTemporaryFile(delete=False)  # noqa: SIM115  likewise
+        return Incoming(self, held)
+
     def get(self, digest: str) -> bytes:
         """The bytes, verified against their digest.
 
@@ -118,6 +127,19 @@ class BlobStore:
             raise Invalid(f"{digest!r} is not a blob digest", field="digest", next_step="give 64 hex characters")
         return f"{self._root}/{digest[:2]}/{digest[2:]}"
 
+    def _take(self, held: IO[bytes], digest: str) -> str:
+        """Store a whole file that stands in our own folder: it is given its name, not copied."""
+        if not self._local:
+            held.seek(0)
+            return self._store(held, digest)
+        path = Path(self._path(digest))
+        if not path.exists():
+            held.flush()
+            os.fsync(held.fileno())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Path(held.name).replace(path)
+        return digest
+
     def _store(self, source: IO[bytes], digest: str) -> str:
         path = self._path(digest)
         if self._fs.exists(path):
@@ -140,6 +162,29 @@ def _modified(about: Mapping[str, Any]) -> int:
     if isinstance(moment, datetime):
         moment = moment.timestamp()
     return 2**62 if moment is None else int(moment * 1_000_000)  # of unknown age: never old enough to sweep
+
+
+class Incoming:
+    """A blob on its way in. Until `finish` has returned there is nothing; call `discard` in any case."""
+
+    def __init__(self, store: BlobStore, held: Any) -> None:
+        self._store = store
+        self._held = held
+        self._hasher = blake3()
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        self._hasher.update(chunk)
+        self.size += self._held.write(chunk)
+
+    def finish(self) -> str:
+        """Name what has come; returns the digest."""
+        return self._store._take(self._held, self._hasher.hexdigest())  # noqa: SLF001  two halves of one thing
+
+    def discard(self) -> None:
+        """Remove what has no name yet."""
+        self._held.close()
+        Path(self._held.name).unlink(missing_ok=True)
 
 
 def _write_local(source: IO[bytes], path: Path) -> None:

@@ -4,7 +4,7 @@ Each subject (`experiments.py`, `runs.py`, ...) lists its own in `ROUTES`; `app.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -21,6 +21,8 @@ class Context(msgspec.Struct, frozen=True):
     blobs: BlobStore
     clock: Clock
     identity: Identity
+    webhook_allow: frozenset[str] = frozenset()
+    """Private addresses that webhooks may reach all the same."""
 
 
 class Raw(msgspec.Struct, frozen=True):
@@ -30,6 +32,22 @@ class Raw(msgspec.Struct, frozen=True):
     media_type: str = "application/octet-stream"
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
+
+
+class FileAnswer(msgspec.Struct, frozen=True):
+    """An answer whose bytes are sent as they are read; the stream is closed afterwards."""
+
+    stream: IO[bytes]
+    size: int
+    name: str
+    """What a browser saves it as, and what tells its type."""
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A body that was stored while it came in, as the blob it is now."""
+
+    digest: str
+    size: int
 
 
 Answer = Callable[[Context, Any], Any]
@@ -47,6 +65,10 @@ class Route(msgspec.Struct, frozen=True):
     """`(context, reads-instance)` to a struct, dict or `Raw`; it opens its own transaction on `context.database`."""
     needs: Permission
     version: str = "2.0"
+    conflict: str = "RESOURCE_ALREADY_EXISTS"
+    """MLflow's error code for our `Conflict`: it says INVALID_PARAMETER_VALUE where nothing is doubled."""
+    stores_body: bool = False
+    """The body becomes a blob as it comes in; `reads` finds it as `received`."""
 
 
 class Tag(msgspec.Struct, frozen=True):

@@ -1,0 +1,142 @@
+"""MLflow's server as an ASGI application over our verbs: finds the endpoint, decodes, answers in a thread, encodes."""
+
+import asyncio
+import importlib.util
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from typing import Any
+
+import msgspec
+
+from homeostat.compat.mlflow.bodies import read_body, store_body
+from homeostat.compat.mlflow.failures import Failure, failure_of
+from homeostat.compat.mlflow.reading import read_request
+from homeostat.compat.mlflow.replies import send_bytes, send_failure, send_file
+from homeostat.compat.mlflow.routing import Router
+from homeostat.compat.mlflow.wire import Context, FileAnswer, Raw, Route
+from homeostat.ground.access import LOCAL, Permission
+from homeostat.ground.clock import Clock
+from homeostat.store.blobs import BlobStore
+from homeostat.store.database import Database
+
+PREFIXES = (
+    "/api/2.0/mlflow",
+    "/ajax-api/2.0/mlflow",
+    "/api/3.0/mlflow",
+    "/ajax-api/3.0/mlflow",
+    "/api/2.0/mlflow-artifacts",
+    "/ajax-api/2.0/mlflow-artifacts",
+    "/health",
+    "/version",
+    "/get-artifact",
+    "/model-versions/get-artifact",
+    "/v1/traces",
+    "/experiments",
+    "/models",
+)
+_SUBJECTS = (
+    "plain",
+    "experiments",
+    "runs",
+    "run_values",
+    "run_links",
+    "metrics",
+    "artifacts",
+    "datasets",
+    "multipart",
+    "logged_models",
+    "registered_models",
+    "model_versions",
+    "webhooks",
+    "traces",
+)
+_THREADS = 8
+"""One waits for the disk while others read; the database's pool holds fifteen connections."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class MlflowApp:
+    """An ASGI application that answers what MLflow's clients ask. `is_ours` says which paths it wants."""
+
+    def __init__(self, database: Database, blobs: BlobStore, clock: Clock, *, routes: Sequence[Route]) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._clock = clock
+        self._router = Router(routes)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlflow")
+
+    def needs(self, method: str, path: str) -> Permission | None:
+        """What an endpoint asks of a token; None when the path is not MLflow's at all."""
+        match = self._router.find(method, path)
+        if match is not None and match.route is not None:
+            return match.route.needs
+        return "read" if is_ours(path) else None  # whoever may read may hear that there is no such endpoint
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        method, path = scope["method"], scope["path"]
+        match = self._router.find(method, path)
+        if match is None:
+            failure = Failure(404, "ENDPOINT_NOT_FOUND", f"No endpoint {method} {path:.200}")
+            await send_failure(send, failure, head=method == "HEAD")
+            return
+        if match.route is None:
+            allowed = ", ".join(sorted({*match.methods, "OPTIONS"} | ({"HEAD"} if "GET" in match.methods else set())))
+            if method == "OPTIONS":
+                await send_bytes(send, b"", status=204, headers=[("allow", allowed)])
+                return
+            failure = Failure(405, "BAD_REQUEST", f"{path:.200} does not take {method}, but {allowed}")
+            await send_failure(send, failure, headers=[("allow", allowed)])
+            return
+        await self._answer(match.route, dict(match.parts), scope, receive, send)
+
+    async def _answer(self, route: Route, parts: dict[str, Any], scope: Any, receive: Any, send: Any) -> None:
+        head = scope["method"] == "HEAD"
+        try:
+            if route.stores_body:
+                received = await store_body(receive, self._blobs, self._threads)
+                if received is None:  # the caller hung up: half a file is no file
+                    return
+                parts["received"], body = received, b""
+            else:
+                whole = await read_body(receive)
+                if whole is None:
+                    return
+                body = whole
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(self._threads, self._run, route, parts, scope, body)
+        except Exception as error:  # noqa: BLE001  whatever it is, the client gets MLflow's envelope and no more
+            where = f"{scope['method']} {scope['path']}"
+            await send_failure(send, failure_of(error, conflict=route.conflict, where=where), head=head)
+            return
+        if isinstance(answer, FileAnswer):
+            await send_file(send, answer, scope, self._threads)
+        elif isinstance(answer, Raw):
+            headers = [("content-type", answer.media_type), *answer.headers]
+            await send_bytes(send, answer.body, status=answer.status, headers=headers, head=head)
+        else:
+            await send_bytes(send, answer, headers=[("content-type", "application/json")], head=head)
+
+    def _run(self, route: Route, parts: dict[str, Any], scope: Any, body: bytes) -> Raw | FileAnswer | bytes:
+        reads = read_request(route.reads, parts=parts, query=scope.get("query_string", b""), body=body)
+        identity = scope.get("state", {}).get("identity", LOCAL)
+        answer = route.answer(Context(self._database, self._blobs, self._clock, identity), reads)
+        return answer if isinstance(answer, Raw | FileAnswer) else _encode(answer)
+
+
+def build_mlflow(database: Database, blobs: BlobStore, clock: Clock) -> MlflowApp:
+    """MLflow's endpoints over an open home."""
+    return MlflowApp(database, blobs, clock, routes=all_routes())
+
+
+def all_routes() -> list[Route]:
+    """The endpoints of every subject."""
+    package = __package__ or ""
+    names = [name for name in _SUBJECTS if importlib.util.find_spec(f"{package}.{name}") is not None]
+    return [route for name in names for route in import_module(f"{package}.{name}").ROUTES]
+
+
+def is_ours(path: str) -> bool:
+    """Whether a path is MLflow's: its API under any of its prefixes, or one of its plain routes."""
+    return path.startswith(PREFIXES[:6]) or any(path == item or path.startswith(f"{item}/") for item in PREFIXES[6:])

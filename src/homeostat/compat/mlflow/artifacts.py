@@ -1,0 +1,179 @@
+"""MLflow's artifacts: the listing of a run, and the proxy through which clients send and fetch files."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from homeostat.compat.mlflow.artifact_paths import Place, place_of, safe_path
+from homeostat.compat.mlflow.limits import check_run_id
+from homeostat.compat.mlflow.reach import reachable_project, reachable_run
+from homeostat.compat.mlflow.reading import require
+from homeostat.compat.mlflow.wire import Context, FileAnswer, Received, Route
+from homeostat.ground.errors import Invalid, NotFound
+from homeostat.tracking.artifacts import find_artifact, list_artifacts, list_folder, put_artifact, remove_artifacts
+from homeostat.tracking.lookup import writable
+
+_UPLOAD_LIMIT = 10 << 20
+"""Bytes that the page's own upload takes, as MLflow has it."""
+
+
+class ListOfRun(msgspec.Struct):
+    """artifacts/list."""
+
+    run_id: str | None = None
+    run_uuid: str | None = None
+    path: str = ""
+    page_token: str = ""
+
+
+class ListProxied(msgspec.Struct):
+    """mlflow-artifacts/artifacts?path=."""
+
+    path: str = ""
+
+
+class Proxied(msgspec.Struct):
+    """mlflow-artifacts/artifacts/{artifact_path}."""
+
+    artifact_path: str
+    received: Received | None = None
+
+
+class OfRun(msgspec.Struct):
+    """get-artifact and upload-artifact, by the page."""
+
+    run_id: str | None = None
+    run_uuid: str | None = None
+    path: str = ""
+    received: Received | None = None
+
+
+def list_of_run(context: Context, body: ListOfRun) -> dict[str, Any]:
+    run_id = check_run_id(body.run_id, body.run_uuid)
+    folder = safe_path(body.path.rstrip("/")) if body.path else ""
+    with context.database.read() as conn:
+        run = reachable_run(context, conn, run_id)
+        entries = list_folder(conn, run_id, folder=folder)
+    files = [_file(item.path, is_folder=item.is_folder, size=item.size) for item in entries]
+    reply: dict[str, Any] = {"root_uri": f"mlflow-artifacts:/{run.project_id}/{run_id}/artifacts"}
+    return reply | ({"files": files} if files else {})
+
+
+def list_proxied(context: Context, body: ListProxied) -> dict[str, Any]:
+    if not body.path:
+        return {}  # everything of everybody: nobody's folder
+    place = place_of(body.path)
+    with context.database.read() as conn:
+        _check_reach(context, conn, place)
+        entries = list_folder(conn, place.owner, folder=place.path)
+    start = len(place.path) + 1 if place.path else 0
+    files = [_file(item.path[start:], is_folder=item.is_folder, size=item.size) for item in entries]
+    return {"files": files} if files else {}
+
+
+def download(context: Context, body: Proxied) -> FileAnswer:
+    place = _file_place(body.artifact_path)
+    with context.database.read() as conn:
+        _check_reach(context, conn, place)
+        return open_file(context, conn, place.owner, place.path)
+
+
+def upload(context: Context, body: Proxied) -> dict[str, Any]:
+    place = _file_place(body.artifact_path)
+    with context.database.write() as conn:
+        _check_reach(context, conn, place)
+        _put(conn, place.owner, place.path, body.received)
+    return {}
+
+
+def delete(context: Context, body: Proxied) -> dict[str, Any]:
+    place = place_of(body.artifact_path)
+    with context.database.write() as conn:
+        _check_reach(context, conn, place)
+        remove_artifacts(conn, place.owner, place.path)
+    return {}
+
+
+def get_of_run(context: Context, body: OfRun) -> FileAnswer:
+    run_id = check_run_id(body.run_id, body.run_uuid)
+    path = safe_path(require(body.path, "path"))
+    with context.database.read() as conn:
+        reachable_run(context, conn, run_id)
+        return open_file(context, conn, run_id, path)
+
+
+def upload_of_run(context: Context, body: OfRun) -> dict[str, Any]:
+    run_id = check_run_id(body.run_uuid, body.run_id)
+    path = safe_path(require(body.path, "path"))
+    if body.received is None or not body.received.size:
+        raise Invalid("Request must specify data", field="body", next_step="send the file as the body")
+    if body.received.size > _UPLOAD_LIMIT:
+        raise Invalid("Artifact size is too large. Max size is 10MB", field="body", next_step="log it by a client")
+    with context.database.write() as conn:
+        reachable_run(context, conn, run_id)
+        writable(conn, run_id)
+        _put(conn, run_id, path, body.received)
+    return {}
+
+
+def open_file(context: Context, conn: Connection, owner: str, path: str) -> FileAnswer:
+    """A file's bytes, ready to be sent.
+
+    Raises:
+        NotFound: when the owner has no such file.
+        Invalid: when it is a folder.
+    """
+    try:
+        found = find_artifact(conn, owner, path)
+    except NotFound as error:
+        if list_artifacts(conn, owner, below=path, limit=1):
+            raise Invalid(
+                f"Artifact path refers to a directory, not a file: {path!r:.120}", field="path", next_step="list it"
+            ) from error
+        raise NotFound(f"No such artifact: {path!r:.120}", field="path", next_step="list the artifacts") from error
+    return FileAnswer(context.blobs.open(found.digest), found.size, path.rpartition("/")[2])
+
+
+def _file_place(path: str) -> Place:
+    place = place_of(path)
+    if not place.path:
+        raise Invalid(f"Invalid path: {path!r:.120} names no file", field="path", next_step="add the file's name")
+    return place
+
+
+def _put(conn: Connection, owner: str, path: str, received: Received | None) -> None:
+    assert received is not None  # the route stores its body
+    put_artifact(conn, owner, path, digest=received.digest, size=received.size)
+
+
+def _check_reach(context: Context, conn: Connection, place: Place) -> None:
+    """See that a run is where the path says, and that the project is within reach of who asks."""
+    if place.is_run:
+        run = reachable_run(context, conn, place.owner)
+        if run.project_id != place.experiment:
+            raise NotFound(
+                f"Run {place.owner} is not in experiment {place.experiment}", field="path", next_step="see artifact_uri"
+            )
+    elif context.identity.projects is not None:
+        if place.experiment is None:
+            context.identity.require_project(place.owner.partition(":")[2])
+        else:
+            reachable_project(context, conn, place.experiment)
+
+
+def _file(path: str, *, is_folder: bool, size: int) -> dict[str, Any]:
+    return {"path": path, "is_dir": True} if is_folder else {"path": path, "is_dir": False, "file_size": size}
+
+
+_PROXY = "/mlflow-artifacts/artifacts/{artifact_path}"
+
+ROUTES = [
+    Route(("GET",), "/mlflow/artifacts/list", ListOfRun, list_of_run, "read"),
+    Route(("GET",), "/mlflow-artifacts/artifacts", ListProxied, list_proxied, "read"),
+    Route(("GET",), _PROXY, Proxied, download, "read"),
+    Route(("PUT",), _PROXY, Proxied, upload, "write", stores_body=True),
+    Route(("DELETE",), _PROXY, Proxied, delete, "write"),
+    Route(("GET",), "/get-artifact", OfRun, get_of_run, "read"),
+    Route(("POST",), "/mlflow/upload-artifact", OfRun, upload_of_run, "write", stores_body=True),
+]
