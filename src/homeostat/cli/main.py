@@ -18,7 +18,9 @@ COMMANDS = {
     "why": ("homeostat.cli.models", "why", "Why did a model (not) retrain, promote, roll back?"),
     "model": ("homeostat.cli.models", "model", "Models: ls, show, rollback."),
     "keys": ("homeostat.cli.packages", "keys", "Keys: which one signs packages, and which are trusted."),
-    "run": ("homeostat.cli.runs", "run", "Runs: ls, show."),
+    "run": ("homeostat.cli.runs", "run", "Runs: ls, show, history, compare, download, rm, restore."),
+    "project": ("homeostat.cli.projects", "project", "Projects: ls, rename, rm, restore, export, import."),
+    "gc": ("homeostat.cli.projects", "gc", "Empty the trash, and remove bytes that nothing names."),
     "parity": ("homeostat.cli.models", "parity", "Recompute served feature vectors and report what differs."),
 }
 

@@ -4,12 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from homeostat.sdk.tracking_client import TrackingClient
+
 Progress = Callable[[str], None]
 """Called with each step's name as it is finished."""
 
 
 class Client(Protocol):
     """What `hs.connect` returns. Every method answers with plain data, as the HTTP API does."""
+
+    @property
+    def tracking(self) -> TrackingClient:
+        """Search, histories, comparison, the trash, files, archives."""
+        ...
 
     def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
         """Declare the models of a file."""

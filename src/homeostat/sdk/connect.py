@@ -19,7 +19,7 @@ def connect(home: str | None = None, *, url: str | None = None) -> Client:
     """
     settings = import_module("homeostat.ground.settings").load_settings(home=home, url=url)
     if settings.url:
-        remote: Client = import_module("homeostat.sdk.remote").Remote(settings.url)
+        remote: Client = import_module("homeostat.sdk.remote").Remote(settings.url, token=settings.token)
         return remote
     embedded: Client = import_module("homeostat.sdk.embedded").Embedded(settings)
     return embedded

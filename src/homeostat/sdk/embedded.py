@@ -13,6 +13,7 @@ from homeostat.loop.engine import Engine, log_folder
 from homeostat.loop.parity import check_logged_vectors
 from homeostat.sdk.client import Progress
 from homeostat.sdk.follow import follow_cycle
+from homeostat.sdk.tracking_client import EmbeddedTracking, TrackingClient
 from homeostat.server.bodies import CycleBody, LabelsBody, RollbackBody, RowsBody
 from homeostat.server.service import Service
 
@@ -22,6 +23,7 @@ class Embedded:
 
     def __init__(self, settings: Settings) -> None:
         self._service = Service(settings)
+        self.tracking: TrackingClient = EmbeddedTracking(self._service.tracking)
 
     def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
         service = self._service

@@ -4,37 +4,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
-import msgspec
-
 from homeostat.ground import errors
 from homeostat.sdk.client import Progress
 from homeostat.sdk.follow import follow_cycle
-
-_BY_CODE = {
-    kind.code: kind
-    for kind in (
-        errors.Invalid,
-        errors.NotFound,
-        errors.Conflict,
-        errors.Denied,
-        errors.Refused,
-        errors.TooLarge,
-        errors.Unavailable,
-        errors.TimedOut,
-        errors.Corrupt,
-        errors.UserCodeFailed,
-        errors.MissingExtra,
-    )
-}
+from homeostat.sdk.http import Http
+from homeostat.sdk.tracking_client import RemoteTracking, TrackingClient
 
 
 class Remote:
     """Talks to `homeostat up`."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=60.0)
+    def __init__(self, url: str, *, token: str = "") -> None:
+        self._http = Http(url, token=token)
+        self.url = self._http.url
+        self.tracking: TrackingClient = RemoteTracking(self._http)
 
     def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
         raise errors.Denied(
@@ -111,38 +94,13 @@ class Remote:
 
     def move_clock(self, now: str) -> dict[str, Any]:
         """Move a driven clock; answers when everything that was due is done, training included."""
-        answer = self._http.put("/api/clock", content=msgspec.json.encode({"now": now}), timeout=3600.0)
-        return self._decoded(answer)  # type: ignore[no-any-return]
+        return self._http.ask("PUT", "/api/clock", body={"now": now}, timeout=3600.0)  # type: ignore[no-any-return]
 
     def close(self) -> None:
         self._http.close()
 
     def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
-        return self._decoded(self._send("GET", path, params=query))
+        return self._http.ask("GET", path, query=query)
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return self._decoded(self._send("POST", path, content=msgspec.json.encode(body)))  # type: ignore[no-any-return]
-
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        try:
-            return self._http.request(method, path, **options)
-        except httpx.ConnectError as error:
-            raise errors.Unavailable(
-                f"nothing answers at {self.url}", field="url", next_step="start it with: homeostat up"
-            ) from error
-
-    def _decoded(self, answer: httpx.Response) -> Any:
-        if answer.is_success:
-            return msgspec.json.decode(answer.content)
-        raise self._error(answer)
-
-    def _error(self, answer: httpx.Response) -> errors.HomeostatError:
-        try:
-            body = msgspec.json.decode(answer.content)
-            code, text = str(body.get("code", "")), str(body.get("error", answer.text))
-        except (msgspec.DecodeError, AttributeError):
-            code, text, body = "", answer.text, {}
-        next_step = str(body.get("next_step", ""))
-        message = text.removesuffix(f"; {next_step}") if next_step else text
-        kind = _BY_CODE.get(code, errors.Unavailable if answer.status_code >= 500 else errors.Invalid)
-        return kind(message, field=str(body.get("field", "")), next_step=next_step)
+        return self._http.ask("POST", path, body=body)  # type: ignore[no-any-return]

@@ -1,7 +1,5 @@
 """`homeostat gc`: what has been in the trash too long goes for good, then the bytes that nothing names any more."""
 
-from typing import Any
-
 import msgspec
 
 from homeostat.ground.clock import DAY, SystemClock, parse_duration
@@ -50,8 +48,3 @@ def collect(
     with database.read() as conn:
         swept = sweep(conn, blobs, before=SystemClock().now() - GRACE, remove=not dry_run)
     return Collected(dry_run=dry_run, runs=len(doomed), projects=len(projects), runs_kept=len(needed), blobs=swept)
-
-
-def report(collected: Collected) -> dict[str, Any]:
-    """As plain data."""
-    return msgspec.to_builtins(collected)  # type: ignore[no-any-return]

@@ -1,6 +1,7 @@
 """The verbs of tracking, over a home: what routes, commands and the embedded client call."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -8,12 +9,14 @@ from sqlalchemy.engine import Connection
 
 from homeostat.ground.access import LOCAL, Identity
 from homeostat.ground.clock import Clock, to_iso
-from homeostat.ground.errors import NotFound
+from homeostat.ground.errors import Denied, NotFound
+from homeostat.server.gc import collect
 from homeostat.server.tracking_bodies import CountBody, HistoriesBody, ProjectBody, ProjectPatch, SearchBody
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 from homeostat.store.uploads import Uploads
 from homeostat.tracking import artifacts, catalogue, projects, runs, trash
+from homeostat.tracking.archive import export_project, import_archive
 from homeostat.tracking.compare import compare_runs
 from homeostat.tracking.history import histories, history
 from homeostat.tracking.ingest import ingest, spool_position
@@ -184,6 +187,42 @@ class Tracking:
 
     def append_blob(self, digest: str, chunks: Iterable[bytes], *, offset: int, size: int) -> int | None:
         return self.uploads.append(digest, chunks, offset=offset, size=size)
+
+    # Housekeeping.
+
+    def collect(self, *, older_than: str, dry_run: bool, who: Identity = LOCAL) -> Plain:
+        """Empty the trash of what is older, then remove bytes that nothing names."""
+        return msgspec.to_builtins(  # type: ignore[no-any-return]
+            collect(
+                self._database,
+                self._blobs,
+                now=self._clock.now(),
+                actor=who.name,
+                older_than=older_than,
+                dry_run=dry_run,
+            )
+        )
+
+    def export_project(self, name: str, target: Path, who: Identity = LOCAL) -> Plain:
+        """Write a whole project into one file; it appears under its name only when it is whole."""
+        who.require_project(name)
+        partial = target.with_name(f".{target.name}.part")
+        try:
+            with partial.open("wb") as stream:
+                carried = export_project(self._database, self._blobs, name, stream)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return msgspec.to_builtins(carried)  # type: ignore[no-any-return]
+
+    def import_archive(self, source: Path, project: str | None = None, who: Identity = LOCAL) -> Plain:
+        """Take in a project's file."""
+        if who.projects is not None and (project is None or not who.may_touch(project)):
+            raise Denied("this token is for some projects only", field="project", next_step="name one of its projects")
+        carried = import_archive(
+            self._database, self._blobs, source, project=project, at=self._clock.now(), actor=who.name
+        )
+        return msgspec.to_builtins(carried)  # type: ignore[no-any-return]
 
     def _ids(self, conn: Connection, names: Sequence[str], who: Identity) -> list[int]:
         """Project numbers of names; without names, all that are within reach."""

@@ -1,14 +1,18 @@
 """Tracking's routes: each decodes, calls one verb, encodes."""
 
+import shutil
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from litestar import Request, Response, delete, get, patch, post, put
+from litestar.background_tasks import BackgroundTask
 from litestar.concurrency import sync_to_thread
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.response import File
 
 from homeostat.ground.access import Identity
 from homeostat.ground.errors import Invalid
@@ -36,7 +40,7 @@ _CHUNK = 1 << 20
 
 def build_tracking_routes(tracking: Tracking) -> list[HTTPRouteHandler]:
     """Every route of tracking; handlers run in threads, for the verbs block on the catalogue."""
-    return [*_spools(tracking), *_projects(tracking), *_runs(tracking), *_files(tracking)]
+    return [*_spools(tracking), *_projects(tracking), *_runs(tracking), *_files(tracking), *_housekeeping(tracking)]
 
 
 def _spools(tracking: Tracking) -> list[HTTPRouteHandler]:
@@ -158,6 +162,42 @@ def _files(tracking: Tracking) -> list[HTTPRouteHandler]:
         return {"complete": here is None, "offset": total if here is None else here}
 
     return [folder, file, upload, put_blob]
+
+
+def _housekeeping(tracking: Tracking) -> list[HTTPRouteHandler]:
+    @post("/api/gc", opt={"needs": "admin"}, status_code=200, sync_to_thread=True)
+    def collect(
+        identity: Who,
+        older_than: FromQuery[str] = "30d",
+        dry_run: FromQuery[bool] = True,  # noqa: FBT002  a query has no other form
+    ) -> dict[str, Any]:
+        """Empty the trash of what is older, then remove bytes that nothing names; by default it only counts."""
+        return tracking.collect(older_than=older_than, dry_run=dry_run, who=identity)
+
+    @get("/api/archives/{project:str}", opt=READ, sync_to_thread=True)
+    def export(project: FromPath[str], identity: Who) -> File:
+        """A whole project as one file."""
+        folder = Path(tempfile.mkdtemp(prefix="homeostat-archive-"))
+        gone = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            tracking.export_project(project, folder / "archive.zip", identity)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return File(folder / "archive.zip", filename="project.zip", media_type="application/zip", background=gone)
+
+    @post("/api/archives", opt=UPLOAD, status_code=200)
+    async def take_in_archive(
+        request: Request[Any, Any, Any], identity: Who, project: FromQuery[str | None] = None
+    ) -> dict[str, Any]:
+        """A project's file, as the body."""
+        with tempfile.NamedTemporaryFile(suffix=".zip") as held:
+            async for chunk in request.stream():
+                held.write(chunk)
+            held.flush()
+            return await sync_to_thread(lambda: tracking.import_archive(Path(held.name), project, identity))
+
+    return [collect, export, take_in_archive]
 
 
 def _number(request: Request[Any, Any, Any], name: str, default: Any) -> Any:
