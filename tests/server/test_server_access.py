@@ -5,8 +5,8 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import Running
 from litestar import get
+from running_server import Running
 
 from homeostat.ground.access import Identity
 from homeostat.ground.clock import to_iso

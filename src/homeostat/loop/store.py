@@ -1,4 +1,4 @@
-"""The loop's tables: declarations, cycles and their steps, the driven clock."""
+"""The loop's tables: declarations, cycles and their steps, the driven clock, webhooks."""
 
 import sqlalchemy as sa
 
@@ -59,4 +59,21 @@ clock = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("now", sa.BigInteger, nullable=False),
+)
+
+webhooks = sa.Table(
+    "loop_webhooks",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("name", sa.String(128), nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("events", sa.JSON, nullable=False),
+    # In clear text: a signature is computed from it. No view and no `repr` holds it.
+    sa.Column("secret", sa.Text, nullable=False),
+    sa.Column("status", sa.String(12), nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("updated", sa.BigInteger, nullable=False),
+    # The last event that was looked at for this webhook.
+    sa.Column("seen", sa.BigInteger, nullable=False),
 )

@@ -59,3 +59,14 @@ class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     projects: list[str] | None = None
     expires: str | None = None
     """A time, or a duration such as '90d'; never, when nothing is said."""
+
+
+class WebhookBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A webhook to be made."""
+
+    name: str
+    url: str
+    events: tuple[str, ...] = ("*",)
+    description: str = ""
+    secret: str = ""
+    status: str = "ACTIVE"

@@ -7,23 +7,27 @@ import msgspec
 from homeostat.features.store import push_rows
 from homeostat.ground.clock import Clock, DrivenClock, SystemClock, from_iso, to_iso
 from homeostat.ground.errors import Conflict, NotFound
+from homeostat.ground.outbound import parse_allowed
 from homeostat.ground.records import Label
 from homeostat.ground.settings import Settings
-from homeostat.loop import releases
+from homeostat.loop import releases, webhooks
 from homeostat.loop.cycle import start_cycle
 from homeostat.loop.declaration import find_source, get_declaration
 from homeostat.loop.durable import get_cycle
 from homeostat.loop.replay_clock import load_clock, save_clock
+from homeostat.loop.webhook_delivery import send_test
+from homeostat.loop.webhooks import WebhookChange
 from homeostat.monitoring.accuracy import counts
 from homeostat.monitoring.labels import record_labels
 from homeostat.server import tokens
 from homeostat.server.authenticate import Keyring
-from homeostat.server.bodies import CycleBody, LabelsBody, RollbackBody, RowsBody, TokenBody
+from homeostat.server.bodies import CycleBody, LabelsBody, RollbackBody, RowsBody, TokenBody, WebhookBody
 from homeostat.server.tracking import Tracking
-from homeostat.server.views.access import moment_after, token_view
+from homeostat.server.views.access import moment_after, token_view, webhook_view
 from homeostat.server.views.cycles import cycle_view, why_view
 from homeostat.server.views.models import ledger_view, model_view, models_view
 from homeostat.server.views.runs import run_view, runs_view
+from homeostat.server.webhooks import example_for
 from homeostat.serving.endpoints import current_generation
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database, open_database
@@ -174,6 +178,42 @@ class Service:
             token = tokens.revoke_token(conn, token_id, at=SystemClock().now(), actor=actor)
         self.keyring.forget()
         return token_view(token)
+
+    def create_webhook(self, body: WebhookBody, *, actor: str) -> dict[str, Any]:
+        """Make a webhook; it hears of what happens from now on."""
+        given = msgspec.structs.asdict(body)
+        with self.database.write() as conn:
+            made = webhooks.create_webhook(
+                conn, given.pop("name"), **given, allowed=self.webhook_allow, at=SystemClock().now(), actor=actor
+            )
+        return webhook_view(made)
+
+    def webhooks(self) -> list[dict[str, Any]]:
+        with self.database.read() as conn:
+            return [webhook_view(webhook) for webhook in webhooks.list_webhooks(conn)]
+
+    def change_webhook(self, webhook_id: str, change: WebhookChange, *, actor: str) -> dict[str, Any]:
+        with self.database.write() as conn:
+            changed = webhooks.change_webhook(
+                conn, webhook_id, change, allowed=self.webhook_allow, at=SystemClock().now(), actor=actor
+            )
+        return webhook_view(changed)
+
+    def remove_webhook(self, webhook_id: str, *, actor: str) -> dict[str, Any]:
+        with self.database.write() as conn:
+            return webhook_view(webhooks.remove_webhook(conn, webhook_id, at=SystemClock().now(), actor=actor))
+
+    def test_webhook(self, webhook_id: str) -> dict[str, Any]:
+        """Deliver an example now and say what came of it."""
+        with self.database.read() as conn:
+            webhook = webhooks.get_webhook(conn, webhook_id)
+            secret = webhooks.secret_of(conn, webhook_id)
+        result = send_test(webhook, secret, example_for(webhook), allowed=self.webhook_allow)
+        return msgspec.to_builtins(result)  # type: ignore[no-any-return]
+
+    @property
+    def webhook_allow(self) -> frozenset[str]:
+        return parse_allowed(self.settings.webhook_allow)
 
     def generation(self) -> int:
         with self.database.read() as conn:

@@ -46,8 +46,7 @@ class Home:
             every = parse_duration(self.settings.tick) / SECOND
             self._thread("loop", self.engine.tick, every)
             self._thread("cycles", self.engine.run_cycles, min(every, 1.0))
-        if self.settings.webhook:
-            self._thread("webhooks", lambda: send_due(self.service.database, self.settings.webhook), 2.0)
+        self._thread("webhooks", lambda: send_due(self.service.database, self.settings), 0.5)
 
     def stop(self) -> None:
         self._stop.set()

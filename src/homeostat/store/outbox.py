@@ -46,12 +46,32 @@ def enqueue(connection: Connection, topic: str, payload: dict[str, Any]) -> str:
     return message_id
 
 
-def deliver_due(database: Database, send: Callable[[Message], None], *, limit: int = 20) -> int:
+def deliver_due(
+    database: Database, send: Callable[[Message], None], *, limit: int = 20, topic: str | None = None
+) -> int:
     """Hand every due message to `send`; one that raises is tried again later. Returns how many went out."""
     with database.read() as connection:
-        due = sa.and_(outbox.c.state == "waiting", outbox.c.due <= database_seconds(connection))
-        rows = connection.execute(outbox.select().where(due).order_by(outbox.c.id).limit(limit)).mappings().all()
+        query = outbox.select().where(_due(connection)).order_by(outbox.c.id).limit(limit)
+        if topic is not None:
+            query = query.where(outbox.c.topic == topic)
+        rows = connection.execute(query).mappings().all()
     return sum(_deliver(database, send, dict(row)) for row in rows)
+
+
+def due_topics(connection: Connection) -> list[str]:
+    """The topics that have something to send now."""
+    query = sa.select(outbox.c.topic).where(_due(connection)).distinct().order_by(outbox.c.topic)
+    return list(connection.execute(query).scalars())
+
+
+def drop_waiting(connection: Connection, topic: str) -> int:
+    """Forget what is not sent yet of a topic that nobody hears any more."""
+    waiting = sa.and_(outbox.c.topic == topic, outbox.c.state == "waiting")
+    return connection.execute(outbox.delete().where(waiting)).rowcount
+
+
+def _due(connection: Connection) -> sa.ColumnElement[bool]:
+    return sa.and_(outbox.c.state == "waiting", outbox.c.due <= database_seconds(connection))
 
 
 def _deliver(database: Database, send: Callable[[Message], None], row: dict[str, Any]) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from homeostat.ground.clock import from_iso, parse_duration, to_iso
+from homeostat.loop.webhooks import Webhook
 from homeostat.server.tokens import Token
 
 
@@ -12,6 +13,11 @@ def token_view(token: Token) -> dict[str, Any]:
     """A token with times as text."""
     view = msgspec.to_builtins(token)
     return with_times(view, "created", "expires", "used", "revoked")
+
+
+def webhook_view(webhook: Webhook) -> dict[str, Any]:
+    """A webhook with times as text."""
+    return with_times(msgspec.to_builtins(webhook), "created", "updated")
 
 
 def with_times(view: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -1,0 +1,105 @@
+"""Our events as MLflow tells them: its names, and the bodies that its receivers read."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from homeostat.ground.clock import to_datetime
+from homeostat.store.events import Event
+
+ACTIONS: dict[str, tuple[str, ...]] = {
+    "registered_model": ("created",),
+    "model_version": ("created",),
+    "model_version_tag": ("set", "deleted"),
+    "model_version_alias": ("created", "deleted"),
+    "prompt": ("created",),
+    "prompt_version": ("created",),
+    "prompt_tag": ("set", "deleted"),
+    "prompt_version_tag": ("set", "deleted"),
+    "prompt_alias": ("created", "deleted"),
+    "budget_policy": ("exceeded",),
+}
+"""What can be subscribed to. Prompts and budgets are not kept here, so nothing is ever told of them."""
+
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "name": {"name": "example_model"},
+    "tags": {"tags": {"example_key": "example_value"}},
+    "description": {"description": "An example model"},
+    "version": {"version": "1"},
+    "source": {"source": "models:/123", "run_id": "abcd1234abcd5678"},
+    "key": {"key": "example_key"},
+    "value": {"value": "example_value"},
+    "alias": {"alias": "example_alias"},
+}
+_PARTS = {
+    "registered_model.created": ("name", "tags", "description"),
+    "model_version.created": ("name", "version", "source", "tags", "description"),
+    "model_version_tag.set": ("name", "version", "key", "value"),
+    "model_version_tag.deleted": ("name", "version", "key"),
+    "model_version_alias.created": ("name", "alias", "version"),
+    "model_version_alias.deleted": ("name", "alias"),
+}
+
+
+def is_event(name: str) -> bool:
+    """Whether MLflow knows an event of this name.
+
+    >>> is_event("model_version.created"), is_event("model_version.deleted"), is_event("run.ended")
+    (True, False, False)
+    """
+    entity, _, action = name.partition(".")
+    return action in ACTIONS.get(entity, ())
+
+
+def body_of(_conn: Connection, event: Event) -> tuple[str, dict[str, Any]] | None:
+    """MLflow's name and body of an event of ours; None when MLflow tells nothing of it."""
+    told = _told(event)
+    if told is None:
+        return None
+    name, data = told
+    return name, _wrapped(name, data, to_datetime(event.recorded))
+
+
+def example_of(name: str, now: int) -> dict[str, Any]:
+    """What a trial sends."""
+    data: dict[str, Any] = {}
+    for part in _PARTS.get(name, ("name",)):
+        data |= _EXAMPLES[part]
+    return _wrapped(name, data, to_datetime(now))
+
+
+def _told(event: Event) -> tuple[str, dict[str, Any]] | None:
+    data, name = event.data, event.subject
+    match event.kind:
+        case "model.created":
+            about = {"tags": data.get("tags") or {}, "description": data.get("description") or None}
+            return "registered_model.created", {"name": name} | about
+        case "version.registered":
+            return "model_version.created", _version(name, data)
+        case "version.tagged":
+            told = {"name": name, "version": str(data["version"]), "key": data["key"], "value": data["value"]}
+            return "model_version_tag.set", told
+        case "version.untagged":
+            return "model_version_tag.deleted", {"name": name, "version": str(data["version"]), "key": data["key"]}
+        case "alias.moved" if data["to"] is None:
+            return "model_version_alias.deleted", {"name": name, "alias": data["alias"]}
+        case "alias.moved":
+            return "model_version_alias.created", {"name": name, "alias": data["alias"], "version": str(data["to"])}
+    return None
+
+
+def _version(name: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "version": str(data["version"]),
+        "source": data.get("source") or f"models:/{name}/{data['version']}",
+        "run_id": data.get("run_id") or None,
+        "tags": data.get("tags") or {},
+        "description": data.get("description") or None,
+    }
+
+
+def _wrapped(name: str, data: dict[str, Any], moment: datetime) -> dict[str, Any]:
+    entity, _, action = name.partition(".")
+    return {"entity": entity, "action": action, "timestamp": moment.isoformat(), "data": data}
