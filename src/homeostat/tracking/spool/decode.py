@@ -1,5 +1,6 @@
 """From the records of a spool to the operations that a server takes in; points are gathered by series."""
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -8,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.tracking.ops import Op, Series
-from homeostat.tracking.spool.records import HEAD, KEYS, OP, POINT, POINT_HEAD, SERIES, SERIES_HEAD
+from homeostat.tracking.spool.records import APART, APART_HEAD, HEAD, KEYS, OP, POINT, POINT_HEAD, SERIES, SERIES_HEAD
 
 _SAME_FROM = 4
 """From so many records of one shape in a row on it is cheaper to read them as a table."""
 _TABLE_ROWS = 1 << 15
+_KIND_AND_SHAPE = struct.Struct("<cI")
 _decode_op = msgspec.msgpack.Decoder(Op).decode
 
 Column = NDArray[Any]
 Arrays = tuple[Column, Column, Column]
+Gathered = dict[str, list[Arrays]]
+Scattered = dict[tuple[bytes, int], list[int]]
 
 
 class Decoder:
@@ -29,14 +33,14 @@ class Decoder:
     def decode(self, data: bytes) -> list[Op]:
         """The operations of whole records, a `Series` for each key last."""
         ops: list[Op] = []
-        gathered: dict[str, list[Arrays]] = {}
-        single: dict[int, list[int]] = {}
+        gathered: Gathered = {}
+        single: Scattered = {}
         position, size = 0, len(data)
         while position < size:
             length = HEAD.unpack_from(data, position)[1]
             start, end = position + HEAD.size, position + HEAD.size + length
             kind = data[start : start + 1]
-            if kind == POINT:
+            if kind in (POINT, APART):
                 end = self._read_points(data, position, length, gathered, single)
             elif kind == SERIES:
                 key, arrays = _series_of(data, start)
@@ -47,8 +51,10 @@ class Decoder:
             elif kind == OP:
                 ops.append(_decode_op(data[start + 1 : end]))
             position = end
-        for shape, positions in single.items():
-            self._gather(data, shape, np.array(positions), gathered)
+        whole, eight = np.frombuffer(data, np.uint8), np.arange(8)
+        for (kind, shape), found in single.items():
+            places = np.array(found)[:, np.newaxis] + eight
+            self._gather_columns(kind, self._shapes[shape], _scattered(whole, places), gathered)
         return ops + [self._joined(key, parts) for key, parts in gathered.items()]
 
     def _read_points(
@@ -56,34 +62,30 @@ class Decoder:
         data: bytes,
         position: int,
         length: int,
-        gathered: dict[str, list[Arrays]],
-        single: dict[int, list[int]],
+        gathered: Gathered,
+        single: Scattered,
     ) -> int:
         """Take in the record at `position` and those of its shape that follow it; returns where they end."""
         start, size = position + HEAD.size, HEAD.size + length
-        shape = POINT_HEAD.unpack_from(data, start)[1]
+        kind, shape = _KIND_AND_SHAPE.unpack_from(data, start)
         rows = _same_shape(data, position, size, start)
         if rows < _SAME_FROM:
-            single.setdefault(shape, []).extend(range(position, position + rows * size, size))
+            single.setdefault((kind, shape), []).extend(range(position, position + rows * size, size))
         else:
             block = np.frombuffer(data, np.uint8, rows * size, position).reshape(rows, size)
-            self._gather_columns(shape, lambda at, kind: _column(block[:, at : at + 8], kind), gathered)
+            self._gather_columns(kind, self._shapes[shape], lambda at, of: _column(block[:, at : at + 8], of), gathered)
         return position + rows * size
 
-    def _gather(self, data: bytes, shape: int, positions: Column, gathered: dict[str, list[Arrays]]) -> None:
-        """Take in points of one shape that lie scattered between others."""
-        whole, eight = np.frombuffer(data, np.uint8), np.arange(8)
-        self._gather_columns(
-            shape, lambda at, kind: _column(whole[(positions + at)[:, np.newaxis] + eight], kind), gathered
-        )
-
     def _gather_columns(
-        self, shape: int, column: Callable[[int, type[np.generic]], Column], gathered: dict[str, list[Arrays]]
+        self, kind: bytes, keys: list[str], column: Callable[[int, type[np.generic]], Column], gathered: Gathered
     ) -> None:
-        at = HEAD.size + POINT_HEAD.size
-        steps, times = column(at - 16, np.int64), column(at - 8, np.int64)
-        for index, key in enumerate(self._shapes[shape]):
-            gathered.setdefault(key, []).append((steps, times, column(at + 8 * index, np.float64)))
+        is_apart = kind == APART
+        head = HEAD.size + (APART_HEAD if is_apart else POINT_HEAD).size
+        times, steps = column(head - 8, np.int64), None if is_apart else column(head - 16, np.int64)
+        first = head + 8 * len(keys) if is_apart else head
+        for index, key in enumerate(keys):
+            of_key = column(head + 8 * index, np.int64) if steps is None else steps
+            gathered.setdefault(key, []).append((of_key, times, column(first + 8 * index, np.float64)))
 
     def _joined(self, key: str, parts: list[Arrays]) -> Series:
         steps, at, values = (b"".join(part[column].tobytes() for part in parts) for column in range(3))
@@ -103,6 +105,11 @@ def _same_shape(data: bytes, position: int, size: int, start: int) -> int:
     table = np.frombuffer(data, np.uint8, most * size, position).reshape(most, size)[:, skip : skip + 5]
     differs = np.flatnonzero((table != np.frombuffer(prefix, np.uint8)).any(axis=1))
     return int(differs[0]) if len(differs) else most
+
+
+def _scattered(whole: NDArray[np.uint8], places: NDArray[np.int64]) -> Callable[[int, type[np.generic]], Column]:
+    """How a column is read from records that lie between others."""
+    return lambda at, of: _column(whole[places + at], of)
 
 
 def _column(eights: NDArray[np.uint8], kind: type[np.generic]) -> Column:

@@ -17,7 +17,7 @@ CHUNK_BYTES = 4 << 20
 _TIMEOUT = 60.0
 _AWAY = (OSError, http.client.HTTPException)
 _REFUSALS = {400: errors.Invalid, 404: errors.NotFound, 409: errors.Conflict, 413: errors.TooLarge}
-_MSGPACK = {"Content-Type": "application/msgpack"}
+_MSGPACK = {"Content-Type": "application/x-msgpack"}
 _JSON = {"Content-Type": "application/json"}
 _BYTES = {"Content-Type": "application/octet-stream"}
 

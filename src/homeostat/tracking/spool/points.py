@@ -1,13 +1,13 @@
 """The fast path of logging: a point a key, packed into one record, in a few microseconds."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from homeostat.ground.clock import Clock
-from homeostat.tracking.spool.records import KEYS, POINT, POINT_HEAD, SERIES, SERIES_HEAD
+from homeostat.tracking.spool.records import APART, APART_HEAD, KEYS, POINT, POINT_HEAD, SERIES, SERIES_HEAD
 from homeostat.tracking.spool.writer import SpoolWriter
 from homeostat.tracking.values import as_number, check_key, check_step
 
@@ -17,15 +17,28 @@ BULK_POINTS = 1 << 16
 
 
 class _Shape:
-    """Keys that are logged together: their record's packer, and the step they have reached."""
+    """Keys that are logged together: how their record is packed, and the step they have reached."""
 
-    __slots__ = ("keys", "number", "pack", "step")
+    __slots__ = ("ahead", "keys", "number", "pack", "pack_apart", "step")
 
     def __init__(self, keys: Keys, number: int) -> None:
         self.keys = keys
         self.number = number
         self.pack = struct.Struct(f"{POINT_HEAD.format}{len(keys)}d").pack
+        self.pack_apart = struct.Struct(f"{APART_HEAD.format}{len(keys)}q{len(keys)}d").pack
         self.step = 0
+        self.ahead: list[int] | None = None
+        """By how much each key is ahead of `step`; None when they all stand there."""
+
+    def record(self, step: int, at: int, values: Iterable[Any]) -> bytes:
+        if self.ahead is None:
+            return self.pack(POINT, self.number, step, at, *values)
+        return self.pack_apart(APART, self.number, at, *[step + more for more in self.ahead], *values)
+
+    def steps(self) -> dict[str, int]:
+        if self.ahead is None:
+            return dict.fromkeys(self.keys, self.step)
+        return {key: self.step + more for key, more in zip(self.keys, self.ahead, strict=True)}
 
 
 class PointLog:
@@ -52,16 +65,17 @@ class PointLog:
         with self._writer.lock:
             keys = tuple(values)
             shape = self._shapes.get(keys) or self._define(keys)
-            if shape is not self._current and not self._switch(shape, counts=step is None):
-                self._log_apart(values)
-                return
-            at_step = shape.step if step is None else step
+            if shape is not self._current:
+                self._switch(shape)
+            if step is None:
+                at_step = shape.step
+            else:
+                at_step, shape.ahead = step, None
             try:
-                record = shape.pack(POINT, shape.number, at_step, self._now(), *values.values())
+                record = shape.record(at_step, self._now(), values.values())
             except Exception:  # noqa: BLE001  whatever a value does when asked for its number: the slow path names it
                 numbers = [as_number(key, value) for key, value in values.items()]
-                check_step(keys[0], at_step)
-                record = shape.pack(POINT, shape.number, at_step, self._now(), *numbers)
+                record = shape.record(check_step(keys[0], at_step), self._now(), numbers)
             shape.step = at_step + 1
             self._writer.append(record)
 
@@ -97,23 +111,16 @@ class PointLog:
         self._shapes[keys] = shape
         return shape
 
-    def _switch(self, shape: _Shape, *, counts: bool) -> bool:
-        """Make `shape` the current one; False when its series stand at different steps and have to go apart."""
+    def _switch(self, shape: _Shape) -> None:
+        """Make `shape` the current one."""
         self._settle()
-        reached = {self._steps.get(key, 0) for key in shape.keys} if counts else {0}
-        if len(reached) > 1:
-            return False
-        shape.step = reached.pop()
+        reached = [self._steps.get(key, 0) for key in shape.keys]
+        shape.step = min(reached)
+        shape.ahead = None if shape.step == max(reached) else [step - shape.step for step in reached]
         self._current = shape
-        return True
 
     def _settle(self) -> None:
         """Write the current shape's step back to its series."""
         if self._current is not None:
-            self._steps.update(dict.fromkeys(self._current.keys, self._current.step))
+            self._steps.update(self._current.steps())
             self._current = None
-
-    def _log_apart(self, values: Mapping[str, Any]) -> None:
-        numbers = {key: as_number(key, value) for key, value in values.items()}
-        for key, value in numbers.items():
-            self.log({key: value}, None)

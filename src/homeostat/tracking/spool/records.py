@@ -11,10 +11,12 @@ import msgspec
 
 HEAD = struct.Struct("<HII")
 MAGIC = 0x5E4D
-HEADER, KEYS, POINT, SERIES, OP = b"H", b"K", b"P", b"S", b"O"
+HEADER, KEYS, POINT, APART, SERIES, OP = b"H", b"K", b"P", b"A", b"S", b"O"
 
 POINT_HEAD = struct.Struct("<cIqq")
 """Kind, shape (which keys), step, time; a float64 for each key follows."""
+APART_HEAD = struct.Struct("<cIq")
+"""Kind, shape, time; the step of each key and the float64 of each key follow."""
 SERIES_HEAD = struct.Struct("<cII")
 """Kind, bytes of the key, points; the key and three arrays (steps, times, values) follow."""
 

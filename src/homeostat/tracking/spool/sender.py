@@ -50,7 +50,7 @@ class Sender:
     def wait(self, seconds: float) -> bool:
         """Wait until all that is written now is acknowledged; False when that took too long."""
         goal, begun = self._writer.end, time.monotonic()
-        progress, seen, is_said = begun, self._acknowledged, False
+        progress, seen, say_at = begun, self._acknowledged, begun + _SAY_AFTER
         self._wake.set()
         while self._acknowledged < goal and self._thread.is_alive():
             now = time.monotonic()
@@ -58,13 +58,11 @@ class Sender:
                 progress, seen = now, self._acknowledged
             if now - begun > seconds or now - progress > min(_GIVE_UP_AFTER, seconds):
                 break
-            if now - begun > _SAY_AFTER:
+            if now >= say_at:
                 self._say(goal)
-                is_said = True
+                say_at = now + _SAY_AFTER
             self._wake.set()
             time.sleep(0.002 if now - begun < 0.2 else 0.05)
-        if is_said:
-            sys.stderr.write("\n")
         return self._acknowledged >= goal
 
     def stop(self) -> None:
@@ -127,5 +125,4 @@ class Sender:
     def _say(self, goal: int) -> None:
         left = max(0, goal - self._acknowledged) / 1e6
         reason = f" ({self.problem})" if self.problem else ""
-        sys.stderr.write(f"\rhomeostat: {left:.1f} MB to send{reason}"[:200].ljust(60))
-        sys.stderr.flush()
+        sys.stderr.write(f"homeostat: run {self._writer.header.run}: {left:.1f} MB to send{reason}\n")
