@@ -8,6 +8,7 @@ import click
 from homeostat.cli.options import client, common
 from homeostat.cli.show import fields, show_json, table
 from homeostat.cli.sparkline import sparkline
+from homeostat.sdk.tracking_client import View
 
 
 @click.group()
@@ -40,11 +41,16 @@ def ls(
     """List runs that a filter lets through."""
     tracking = client(home, url).tracking
     wanted = [part.strip() for part in columns.split(",") if part.strip()]
-    options: dict[str, Any] = {"projects": projects, "view": "deleted" if trash else "active"}
-    chosen = {
-        kind: [name.partition(".")[2] for name in wanted if name.startswith(kind)] for kind in ("params", "metrics")
-    }
-    page = tracking.search(text, order_by=order_by, limit=limit, **options, **(chosen if not as_json else {}))
+    view: View = "deleted" if trash else "active"
+    page = tracking.search(
+        text,
+        projects=projects,
+        order_by=order_by,
+        view=view,
+        limit=limit,
+        params=None if as_json else _named(wanted, "params"),
+        metrics=None if as_json else _named(wanted, "metrics"),
+    )
     if as_json:
         show_json(page)
         return
@@ -52,12 +58,10 @@ def ls(
         click.echo("No such runs. Start one with: homeostat train MODEL, or hs.run(...) in Python")
         return
     keys = ("id", "project", "name", "status", "started")
-    table(
-        [[item[key] for key in keys] + [_cell(item, name) for name in wanted] for item in page["runs"]],
-        header=(*keys, *wanted),
-    )
+    rows = [[item[key] for key in keys] + [_cell(item, name) for name in wanted] for item in page["runs"]]
+    table(rows, header=(*keys, *wanted))
     if page["next_page_token"]:
-        total = tracking.count(text, **options)
+        total = tracking.count(text, projects=projects, view=view)
         click.echo(f"{len(page['runs'])} of {total:,} runs; more with --limit")
 
 
@@ -172,6 +176,10 @@ def download(run_id: str, path: str, target: Path | None, *, home: str | None, u
         show_json({"path": str(place), "bytes": len(data)})
     else:
         click.echo(f"{place} ({len(data):,} bytes)")
+
+
+def _named(columns: list[str], kind: str) -> list[str]:
+    return [name.partition(".")[2] for name in columns if name.startswith(f"{kind}.")]
 
 
 def _cell(item: dict[str, Any], name: str) -> Any:

@@ -18,7 +18,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from homeostat.ground.errors import Corrupt, Invalid
+from homeostat.ground.errors import Conflict, Corrupt, Invalid
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 from homeostat.tracking import projects, runs, series, store
@@ -159,8 +159,14 @@ def _take_in(
 def _enter(conn: Connection, home: Any, detail: RunDetail, packed: dict[str, bytes], *, actor: str) -> bool:
     """Whether the run is new here."""
     run = detail.run
-    if conn.execute(sa.select(store.runs.c.no).where(store.runs.c.id == run.id)).first() is not None:
-        runs.start_run(conn, project=home, at=run.started, actor=actor, run_id=run.id)  # refuses another project's
+    here = conn.execute(sa.select(store.runs.c.project).where(store.runs.c.id == run.id)).scalar()
+    if here is not None:
+        if here != home.id:
+            raise Conflict(
+                f"run {run.id} is here already, in project {here}",
+                field="run_id",
+                next_step="that project may be in the trash: homeostat project ls --trash",
+            )
         return False
     runs.start_run(
         conn,
