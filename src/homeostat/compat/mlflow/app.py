@@ -50,6 +50,9 @@ _SUBJECTS = (
     "model_versions",
     "webhooks",
     "traces",
+    "traces_v2",
+    "trace_assessments",
+    "otlp",
 )
 _THREADS = 8
 """One waits for the disk while others read; the database's pool holds fifteen connections."""
@@ -119,10 +122,23 @@ class MlflowApp:
             await send_bytes(send, answer, headers=[("content-type", "application/json")], head=head)
 
     def _run(self, route: Route, parts: dict[str, Any], scope: Any, body: bytes) -> Raw | FileAnswer | bytes:
+        if route.headers:
+            parts |= _headers(scope, route.headers)
+        if route.takes_bytes:
+            parts["body"], body = body, b""
+        if route.takes_bytes:
+            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+            parts |= {"content": body, "headers": headers}
+            body = b""
         reads = read_request(route.reads, parts=parts, query=scope.get("query_string", b""), body=body)
         identity = scope.get("state", {}).get("identity", LOCAL)
         answer = route.answer(Context(self._database, self._blobs, self._clock, identity), reads)
         return answer if isinstance(answer, Raw | FileAnswer) else _encode(answer)
+
+
+def _headers(scope: Any, wanted: Sequence[str]) -> dict[str, str]:
+    given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    return {name.replace("-", "_"): given[name] for name in wanted if name in given}
 
 
 def build_mlflow(database: Database, blobs: BlobStore, clock: Clock) -> MlflowApp:
@@ -134,7 +150,8 @@ def all_routes() -> list[Route]:
     """The endpoints of every subject."""
     package = __package__ or ""
     names = [name for name in _SUBJECTS if importlib.util.find_spec(f"{package}.{name}") is not None]
-    return [route for name in names for route in import_module(f"{package}.{name}").ROUTES]
+    modules = [import_module(f"{package}.{name}") for name in names]
+    return [route for module in modules for route in getattr(module, "ROUTES", ())]
 
 
 def is_ours(path: str) -> bool:

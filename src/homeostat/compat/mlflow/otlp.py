@@ -10,7 +10,8 @@ import msgspec
 
 from homeostat.compat.mlflow.limits import experiment_number
 from homeostat.compat.mlflow.reach import reachable_project
-from homeostat.compat.mlflow.wire import Context, Raw
+from homeostat.compat.mlflow.reading import require
+from homeostat.compat.mlflow.wire import Context, Raw, Route
 from homeostat.ground.errors import Invalid, TooLarge
 from homeostat.tracking.spans import log_spans
 from homeostat.tracking.types import Span
@@ -22,9 +23,14 @@ _STATUS = ("UNSET", "OK", "ERROR")
 _LARGEST = 2**63 - 1
 
 
-def take_spans(
-    context: Context, body: bytes, *, experiment_id: str, content_type: str = _PROTOBUF, encoding: str = ""
-) -> Raw:
+class Export(msgspec.Struct):
+    """POST /v1/traces."""
+
+    content: bytes = b""
+    headers: dict[str, str] = {}
+
+
+def take_spans(context: Context, body: Export) -> Raw:
     """Store the spans of one export, all of them or none.
 
     Raises:
@@ -34,16 +40,17 @@ def take_spans(
     """
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-    media_type = content_type.partition(";")[0].strip().lower()
+    headers = body.headers
+    number = experiment_number(require(headers.get("x-mlflow-experiment-id"), "x-mlflow-experiment-id"))
+    media_type = headers.get("content-type", _PROTOBUF).partition(";")[0].strip().lower()
     spans: dict[str, list[Span]] = {}
     previews: dict[str, tuple[str | None, str | None]] = {}
-    for message in _messages(_unpacked(body, encoding), media_type):
+    for message in _messages(_unpacked(body.content, headers.get("content-encoding", "")), media_type):
         trace_id, span = _span_of(message)
         spans.setdefault(trace_id, []).append(span)
         if span.parent is None:
             found = _attributes(message)
             previews[trace_id] = (found.get("mlflow.spanInputs"), found.get("mlflow.spanOutputs"))
-    number = experiment_number(experiment_id)
     with context.database.write() as conn:
         reachable_project(context, conn, number)
         if spans:
@@ -159,3 +166,8 @@ def _unpacked(body: bytes, encoding: str) -> bytes:
     if unpacker.unconsumed_tail:
         raise TooLarge("the spans unpack to more than 64 MiB", field="body", next_step="export in smaller batches")
     return unpacked
+
+
+ROUTES = [
+    Route(("POST",), "/v1/traces", Export, take_spans, "write", conflict="INVALID_PARAMETER_VALUE", takes_bytes=True),
+]

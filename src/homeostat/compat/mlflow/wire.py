@@ -69,6 +69,12 @@ class Route(msgspec.Struct, frozen=True):
     """MLflow's error code for our `Conflict`: it says INVALID_PARAMETER_VALUE where nothing is doubled."""
     stores_body: bool = False
     """The body becomes a blob as it comes in; `reads` finds it as `received`."""
+    takes_bytes: bool = False
+    """The body is no JSON; `reads` finds it as `content`, beside the `headers` (names in lower case)."""
+    takes_bytes: bool = False
+    """The body is no JSON; `reads` finds it as `body`."""
+    headers: tuple[str, ...] = ()
+    """Headers that `reads` finds under their lower-case names, with underscores."""
 
 
 class Tag(msgspec.Struct, frozen=True):
