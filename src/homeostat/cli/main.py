@@ -21,6 +21,9 @@ COMMANDS = {
     "run": ("homeostat.cli.runs", "run", "Runs: ls, show, history, compare, download, rm, restore."),
     "project": ("homeostat.cli.projects", "project", "Projects: ls, rename, rm, restore, export, import."),
     "gc": ("homeostat.cli.projects", "gc", "Empty the trash, and remove bytes that nothing names."),
+    "sync": ("homeostat.cli.sync", "sync", "Ship what runs have logged and no server has taken in yet."),
+    "token": ("homeostat.cli.tokens", "token", "API tokens: create, ls, revoke."),
+    "webhook": ("homeostat.cli.webhooks", "webhook", "Webhooks: create, ls, rm, test."),
     "parity": ("homeostat.cli.models", "parity", "Recompute served feature vectors and report what differs."),
 }
 

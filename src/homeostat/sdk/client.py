@@ -64,4 +64,33 @@ class Client(Protocol):
         """Recompute logged vectors from the sources and report what differs."""
         ...
 
+    def create_token(
+        self,
+        name: str,
+        *,
+        permissions: Sequence[str] = ("read", "write"),
+        projects: Sequence[str] | None = None,
+        expires: str | None = None,
+    ) -> dict[str, Any]:
+        """Make an API token; its `secret` is in this answer and never again."""
+        ...
+
+    def tokens(self) -> list[dict[str, Any]]: ...
+
+    def revoke_token(self, token_id: str) -> dict[str, Any]: ...
+
+    def create_webhook(
+        self, name: str, url: str, *, events: Sequence[str] = ("*",), description: str = "", secret: str = ""
+    ) -> dict[str, Any]:
+        """Tell `url` of events from now on."""
+        ...
+
+    def webhooks(self) -> list[dict[str, Any]]: ...
+
+    def remove_webhook(self, webhook_id: str) -> dict[str, Any]: ...
+
+    def test_webhook(self, webhook_id: str) -> dict[str, Any]:
+        """Deliver an example now and say what came of it."""
+        ...
+
     def close(self) -> None: ...

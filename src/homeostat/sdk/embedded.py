@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from homeostat.ground.access import LOCAL
 from homeostat.ground.settings import Settings
 from homeostat.loop.apply import apply_file
 from homeostat.loop.engine import Engine, log_folder
@@ -14,7 +15,7 @@ from homeostat.loop.parity import check_logged_vectors
 from homeostat.sdk.client import Progress
 from homeostat.sdk.follow import follow_cycle
 from homeostat.sdk.tracking_client import EmbeddedTracking, TrackingClient
-from homeostat.server.bodies import CycleBody, LabelsBody, RollbackBody, RowsBody
+from homeostat.server.bodies import CycleBody, LabelsBody, RollbackBody, RowsBody, TokenBody, WebhookBody
 from homeostat.server.service import Service
 
 
@@ -85,6 +86,39 @@ class Embedded:
             service.database, service.blobs, log_folder(service.settings), model, sample=sample
         )
         return msgspec.to_builtins(report)  # type: ignore[no-any-return]
+
+    def create_token(
+        self,
+        name: str,
+        *,
+        permissions: Sequence[str] = ("read", "write"),
+        projects: Sequence[str] | None = None,
+        expires: str | None = None,
+    ) -> dict[str, Any]:
+        given = None if projects is None else list(projects)
+        body = TokenBody(name=name, permissions=tuple(permissions), projects=given, expires=expires)
+        return self._service.create_token(body, actor=LOCAL.name)
+
+    def tokens(self) -> list[dict[str, Any]]:
+        return self._service.tokens()
+
+    def revoke_token(self, token_id: str) -> dict[str, Any]:
+        return self._service.revoke_token(token_id, actor=LOCAL.name)
+
+    def create_webhook(
+        self, name: str, url: str, *, events: Sequence[str] = ("*",), description: str = "", secret: str = ""
+    ) -> dict[str, Any]:
+        body = WebhookBody(name=name, url=url, events=tuple(events), description=description, secret=secret)
+        return self._service.create_webhook(body, actor=LOCAL.name)
+
+    def webhooks(self) -> list[dict[str, Any]]:
+        return self._service.webhooks()
+
+    def remove_webhook(self, webhook_id: str) -> dict[str, Any]:
+        return self._service.remove_webhook(webhook_id, actor=LOCAL.name)
+
+    def test_webhook(self, webhook_id: str) -> dict[str, Any]:
+        return self._service.test_webhook(webhook_id)
 
     def close(self) -> None:
         self._service.close()

@@ -96,11 +96,47 @@ class Remote:
         """Move a driven clock; answers when everything that was due is done, training included."""
         return self._http.ask("PUT", "/api/clock", body={"now": now}, timeout=3600.0)  # type: ignore[no-any-return]
 
+    def create_token(
+        self,
+        name: str,
+        *,
+        permissions: Sequence[str] = ("read", "write"),
+        projects: Sequence[str] | None = None,
+        expires: str | None = None,
+    ) -> dict[str, Any]:
+        given = None if projects is None else list(projects)
+        body = {"name": name, "permissions": list(permissions), "projects": given, "expires": expires}
+        return self._post("/api/tokens", body)
+
+    def tokens(self) -> list[dict[str, Any]]:
+        return self._get("/api/tokens")  # type: ignore[no-any-return]
+
+    def revoke_token(self, token_id: str) -> dict[str, Any]:
+        return self._delete(f"/api/tokens/{token_id}")
+
+    def create_webhook(
+        self, name: str, url: str, *, events: Sequence[str] = ("*",), description: str = "", secret: str = ""
+    ) -> dict[str, Any]:
+        body = {"name": name, "url": url, "events": list(events), "description": description, "secret": secret}
+        return self._post("/api/webhooks", body)
+
+    def webhooks(self) -> list[dict[str, Any]]:
+        return self._get("/api/webhooks")  # type: ignore[no-any-return]
+
+    def remove_webhook(self, webhook_id: str) -> dict[str, Any]:
+        return self._delete(f"/api/webhooks/{webhook_id}")
+
+    def test_webhook(self, webhook_id: str) -> dict[str, Any]:
+        return self._post(f"/api/webhooks/{webhook_id}/test", {})
+
     def close(self) -> None:
         self._http.close()
 
     def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
         return self._http.ask("GET", path, query=query)
+
+    def _delete(self, path: str) -> dict[str, Any]:
+        return self._http.ask("DELETE", path)  # type: ignore[no-any-return]
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._http.ask("POST", path, body=body)  # type: ignore[no-any-return]
