@@ -47,7 +47,7 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], w
         logging_config=None,  # ours is stderr; Litestar's would print every request handed on to the worker
         debug=False,
     )
-    mlflow = build_mlflow(service.database, service.blobs, service.clock)
+    mlflow = build_mlflow(service.database, service.blobs, service.clock, webhook_allow=service.webhook_allow)
     table = PermissionTable(plain_rule, prediction_rule, mlflow_rule(mlflow.needs))
     table.add_litestar(app.routes)
     return Access(

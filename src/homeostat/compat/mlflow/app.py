@@ -63,10 +63,19 @@ _encode = msgspec.json.Encoder().encode
 class MlflowApp:
     """An ASGI application that answers what MLflow's clients ask. `is_ours` says which paths it wants."""
 
-    def __init__(self, database: Database, blobs: BlobStore, clock: Clock, *, routes: Sequence[Route]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        clock: Clock,
+        *,
+        routes: Sequence[Route],
+        webhook_allow: frozenset[str] = frozenset(),
+    ) -> None:
         self._database = database
         self._blobs = blobs
         self._clock = clock
+        self._webhook_allow = webhook_allow
         self._router = Router(routes)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlflow")
 
@@ -132,7 +141,8 @@ class MlflowApp:
             body = b""
         reads = read_request(route.reads, parts=parts, query=scope.get("query_string", b""), body=body)
         identity = scope.get("state", {}).get("identity", LOCAL)
-        answer = route.answer(Context(self._database, self._blobs, self._clock, identity), reads)
+        context = Context(self._database, self._blobs, self._clock, identity, self._webhook_allow)
+        answer = route.answer(context, reads)
         return answer if isinstance(answer, Raw | FileAnswer) else _encode(answer)
 
 
@@ -141,9 +151,11 @@ def _headers(scope: Any, wanted: Sequence[str]) -> dict[str, str]:
     return {name.replace("-", "_"): given[name] for name in wanted if name in given}
 
 
-def build_mlflow(database: Database, blobs: BlobStore, clock: Clock) -> MlflowApp:
+def build_mlflow(
+    database: Database, blobs: BlobStore, clock: Clock, *, webhook_allow: frozenset[str] = frozenset()
+) -> MlflowApp:
     """MLflow's endpoints over an open home."""
-    return MlflowApp(database, blobs, clock, routes=all_routes())
+    return MlflowApp(database, blobs, clock, routes=all_routes(), webhook_allow=webhook_allow)
 
 
 def all_routes() -> list[Route]:
