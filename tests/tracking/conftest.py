@@ -37,7 +37,7 @@ class Places:
 
     def target(self, clock: Clock | None = None) -> CatalogueTarget:
         blobs = BlobStore(str(self.home / "blobs"))
-        return CatalogueTarget(open_database(self._url), blobs, clock=clock or SystemClock())
+        return CatalogueTarget(open_database(self._url), blobs, clock=clock or SystemClock(), owns_database=True)
 
 
 @pytest.fixture

@@ -12,4 +12,4 @@ def open_home(settings: Settings) -> CatalogueTarget:
     """Open the catalogue and the blobs of a home."""
     database = open_database(settings.database_url)
     upgrade(database)
-    return CatalogueTarget(database, BlobStore(settings.blobs_url), clock=SystemClock())
+    return CatalogueTarget(database, BlobStore(settings.blobs_url), clock=SystemClock(), owns_database=True)

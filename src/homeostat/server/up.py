@@ -25,6 +25,7 @@ from homeostat.server.tokens import has_token
 from homeostat.server.webhooks import send_due
 from homeostat.store.database import open_database
 from homeostat.store.migrate import upgrade
+from homeostat.tracking.spool.at_home import take_in_leftovers
 
 
 class Home:
@@ -47,6 +48,7 @@ class Home:
             self._thread("loop", self.engine.tick, every)
             self._thread("cycles", self.engine.run_cycles, min(every, 1.0))
         self._thread("webhooks", lambda: send_due(self.service.database, self.settings), 0.5)
+        self._thread("spools", self._take_in_spools, 5.0)
 
     def stop(self) -> None:
         self._stop.set()
@@ -58,6 +60,12 @@ class Home:
         if self.engine.run_cycles() or report.moved:
             self.supervisor.settle(self.service.generation())
         return msgspec.to_builtins(report) | {"now": to_iso(report.now)}  # type: ignore[no-any-return]
+
+    def _take_in_spools(self) -> None:
+        """What runs of this home left behind when they were killed."""
+        url = f"http://{self.settings.host}:{self.settings.port}"
+        service = self.service
+        take_in_leftovers(self.settings.home_path, service.database, service.blobs, service.clock, url=url)
 
     def _thread(self, name: str, work: Callable[[], Any], every: float) -> None:
         thread = threading.Thread(target=self._repeat, args=(name, work, every), name=name, daemon=True)

@@ -17,11 +17,14 @@ from homeostat.tracking.spool.target import KnownRun
 class CatalogueTarget:
     """Takes in spools where the catalogue is."""
 
-    def __init__(self, database: Database, blobs: BlobStore, *, clock: Clock, actor: str = "person") -> None:
+    def __init__(
+        self, database: Database, blobs: BlobStore, *, clock: Clock, actor: str = "person", owns_database: bool = False
+    ) -> None:
         self._database = database
         self._blobs = blobs
         self._clock = clock
         self._actor = actor
+        self._owns_database = owns_database
 
     def position(self, spool: str) -> int:
         with self._database.read() as conn:
@@ -48,4 +51,5 @@ class CatalogueTarget:
             return None
 
     def close(self) -> None:
-        self._database.close()
+        if self._owns_database:
+            self._database.close()
