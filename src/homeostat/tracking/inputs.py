@@ -10,8 +10,6 @@ from homeostat.tracking import store
 from homeostat.tracking.types import DatasetInput
 from homeostat.tracking.values import storable
 
-_AT_ONCE = 5_000
-"""Runs a query; SQLite takes 32,766 values."""
 _FIELDS = ("name", "digest", "source_type", "source", "schema", "profile")
 
 
@@ -47,12 +45,19 @@ def inputs_of(conn: Connection, runs: Sequence[int]) -> dict[int, list[DatasetIn
     return found
 
 
-def inputs_of_runs(conn: Connection, run_ids: Sequence[str]) -> dict[str, list[DatasetInput]]:
-    """What each of some runs read, by run id; however many runs."""
-    runs = store.runs
-    found: dict[str, list[DatasetInput]] = {}
-    for start in range(0, len(run_ids), _AT_ONCE):
-        some = run_ids[start : start + _AT_ONCE]
-        ids = {row.no: row.id for row in conn.execute(sa.select(runs.c.no, runs.c.id).where(runs.c.id.in_(some)))}
-        found |= {ids[number]: items for number, items in inputs_of(conn, list(ids)).items()}
-    return found
+def datasets_of(conn: Connection, projects: Sequence[int], *, limit: int) -> list[tuple[int, DatasetInput]]:
+    """The data sets that runs of some projects read, each once for every role it had; without schema and profile."""
+    table, link = store.datasets, store.dataset_inputs
+    query = (
+        sa.select(table.c.project, table.c.name, table.c.digest, table.c.source_type, link.c.tags)
+        .select_from(link.join(table, table.c.no == link.c.dataset))
+        .where(table.c.project.in_(projects))
+        .order_by(table.c.project, table.c.no, link.c.run)
+    )
+    found: dict[str, tuple[int, DatasetInput]] = {}
+    for project, name, digest, source_type, tags in conn.execute(query):
+        item = DatasetInput(name=name, digest=digest, source_type=source_type, tags=tags)
+        found.setdefault(repr((project, item)), (project, item))
+        if len(found) == limit:
+            break
+    return list(found.values())

@@ -1,5 +1,7 @@
 """Finding a run's row: its number, and whether it can be written to."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -33,6 +35,12 @@ def run_number(conn: Connection, run_id: str) -> int:
     if number is None:
         raise no_run(run_id)
     return int(number)
+
+
+def run_numbers(conn: Connection, run_ids: Sequence[str]) -> dict[int, str]:
+    """The ids of runs by their numbers, for those that are there."""
+    query = sa.select(store.runs.c.no, store.runs.c.id).where(store.runs.c.id.in_(run_ids))
+    return {row.no: row.id for row in conn.execute(query)}
 
 
 def no_run(run_id: str) -> NotFound:

@@ -131,24 +131,17 @@ class MlflowApp:
             await send_bytes(send, answer, headers=[("content-type", "application/json")], head=head)
 
     def _run(self, route: Route, parts: dict[str, Any], scope: Any, body: bytes) -> Raw | FileAnswer | bytes:
-        if route.headers:
-            parts |= _headers(scope, route.headers)
+        if route.takes_headers or route.takes_bytes:
+            parts["headers"] = {
+                name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+            }
         if route.takes_bytes:
-            parts["body"], body = body, b""
-        if route.takes_bytes:
-            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-            parts |= {"content": body, "headers": headers}
-            body = b""
+            parts["content"], body = body, b""
         reads = read_request(route.reads, parts=parts, query=scope.get("query_string", b""), body=body)
         identity = scope.get("state", {}).get("identity", LOCAL)
         context = Context(self._database, self._blobs, self._clock, identity, self._webhook_allow)
         answer = route.answer(context, reads)
         return answer if isinstance(answer, Raw | FileAnswer) else _encode(answer)
-
-
-def _headers(scope: Any, wanted: Sequence[str]) -> dict[str, str]:
-    given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    return {name.replace("-", "_"): given[name] for name in wanted if name in given}
 
 
 def build_mlflow(

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import msgspec
 
 from homeostat.ground.errors import Invalid
-from homeostat.tracking.artifacts import check_path
+from homeostat.tracking.values import check_path
 
 _RUN = re.compile(r"(\d{1,18})/([0-9a-f]{32})/artifacts(?:/(.*))?", re.DOTALL)
 _OWNED = re.compile(r"(\d{1,18})/(?:models|traces)/((?:m|tr)-[\w\-]{1,60})/artifacts(?:/(.*))?", re.DOTALL)

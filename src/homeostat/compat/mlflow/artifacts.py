@@ -50,6 +50,7 @@ class OfRun(msgspec.Struct):
 
 
 def list_of_run(context: Context, body: ListOfRun) -> dict[str, Any]:
+    """The files of a run's folder."""
     run_id = check_run_id(body.run_id, body.run_uuid)
     folder = safe_path(body.path.rstrip("/")) if body.path else ""
     with context.database.read() as conn:
@@ -61,11 +62,12 @@ def list_of_run(context: Context, body: ListOfRun) -> dict[str, Any]:
 
 
 def list_proxied(context: Context, body: ListProxied) -> dict[str, Any]:
+    """The files of a folder, by their names alone."""
     if not body.path:
         return {}  # everything of everybody: nobody's folder
     place = place_of(body.path)
     with context.database.read() as conn:
-        _check_reach(context, conn, place)
+        check_place(context, conn, place)
         entries = list_folder(conn, place.owner, folder=place.path)
     start = len(place.path) + 1 if place.path else 0
     files = [_file(item.path[start:], is_folder=item.is_folder, size=item.size) for item in entries]
@@ -73,29 +75,33 @@ def list_proxied(context: Context, body: ListProxied) -> dict[str, Any]:
 
 
 def download(context: Context, body: Proxied) -> FileAnswer:
+    """A file's bytes."""
     place = _file_place(body.artifact_path)
     with context.database.read() as conn:
-        _check_reach(context, conn, place)
+        check_place(context, conn, place)
         return open_file(context, conn, place.owner, place.path)
 
 
 def upload(context: Context, body: Proxied) -> dict[str, Any]:
+    """Name the body that came in."""
     place = _file_place(body.artifact_path)
     with context.database.write() as conn:
-        _check_reach(context, conn, place)
-        _put(conn, place.owner, place.path, body.received)
+        check_place(context, conn, place)
+        put_received(conn, place, body.received)
     return {}
 
 
 def delete(context: Context, body: Proxied) -> dict[str, Any]:
+    """Take a file or a folder away."""
     place = place_of(body.artifact_path)
     with context.database.write() as conn:
-        _check_reach(context, conn, place)
+        check_place(context, conn, place)
         remove_artifacts(conn, place.owner, place.path)
     return {}
 
 
 def get_of_run(context: Context, body: OfRun) -> FileAnswer:
+    """A file of a run, for the page."""
     run_id = check_run_id(body.run_id, body.run_uuid)
     path = safe_path(require(body.path, "path"))
     with context.database.read() as conn:
@@ -104,6 +110,7 @@ def get_of_run(context: Context, body: OfRun) -> FileAnswer:
 
 
 def upload_of_run(context: Context, body: OfRun) -> dict[str, Any]:
+    """A file from the page."""
     run_id = check_run_id(body.run_uuid, body.run_id)
     path = safe_path(require(body.path, "path"))
     if body.received is None or not body.received.size:
@@ -113,7 +120,7 @@ def upload_of_run(context: Context, body: OfRun) -> dict[str, Any]:
     with context.database.write() as conn:
         reachable_run(context, conn, run_id)
         writable(conn, run_id)
-        _put(conn, run_id, path, body.received)
+        put_received(conn, Place(run_id, path), body.received)
     return {}
 
 
@@ -142,12 +149,13 @@ def _file_place(path: str) -> Place:
     return place
 
 
-def _put(conn: Connection, owner: str, path: str, received: Received | None) -> None:
+def put_received(conn: Connection, place: Place, received: Received | None) -> None:
+    """Name a body that has been stored."""
     assert received is not None  # the route stores its body
-    put_artifact(conn, owner, path, digest=received.digest, size=received.size)
+    put_artifact(conn, place.owner, place.path, digest=received.digest, size=received.size)
 
 
-def _check_reach(context: Context, conn: Connection, place: Place) -> None:
+def check_place(context: Context, conn: Connection, place: Place) -> None:
     """See that a run is where the path says, and that the project is within reach of who asks."""
     if place.is_run:
         run = reachable_run(context, conn, place.owner)

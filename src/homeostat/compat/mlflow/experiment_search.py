@@ -1,4 +1,4 @@
-"""experiments/search: projects are few, so they are filtered and sorted here, by the filter language of all searches."""
+"""experiments/search: projects are few, filtered and sorted here, in the filter language of all searches."""
 
 import operator
 import re
@@ -47,6 +47,7 @@ class Search(msgspec.Struct):
 
 
 def search(context: Context, body: Search) -> dict[str, Any]:
+    """A page of projects."""
     size = page_size(body.max_results, default=_DEFAULT_PAGE, most=_LARGEST_PAGE)
     view = view_of(body.view_type, "view_type")
     mark = mark_of(body.filter, body.order_by, view)

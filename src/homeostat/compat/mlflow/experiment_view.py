@@ -10,6 +10,7 @@ ASKED_LOCATION = "homeostat.requested_artifact_location"
 
 
 def project_view(project: Project) -> dict[str, Any]:
+    """MLflow's Experiment."""
     view: dict[str, Any] = {
         "experiment_id": str(project.id),
         "name": project.name,

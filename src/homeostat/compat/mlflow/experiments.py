@@ -58,6 +58,7 @@ class SetTag(msgspec.Struct):
 
 
 def create(context: Context, body: Create) -> dict[str, Any]:
+    """Make a project; an artifact location that was asked for is kept as a tag."""
     name = require(body.name, "name")
     context.identity.require_project(name)
     tags = {check_name(tag.key, "key"): check_length(tag.value, "value", EXPERIMENT_TAG_VALUE) for tag in body.tags}
@@ -75,6 +76,7 @@ def create(context: Context, body: Create) -> dict[str, Any]:
 
 
 def get(context: Context, body: ById) -> dict[str, Any]:
+    """One project by number."""
     with context.database.read() as conn:
         project = get_project(conn, experiment_number(body.experiment_id))
     context.identity.require_project(project.name)
@@ -82,6 +84,7 @@ def get(context: Context, body: ById) -> dict[str, Any]:
 
 
 def get_by_name(context: Context, body: ByName) -> dict[str, Any]:
+    """One project by name; those in the trash have none."""
     name = require(body.experiment_name, "experiment_name")
     context.identity.require_project(name)
     with context.database.read() as conn:
@@ -92,6 +95,7 @@ def get_by_name(context: Context, body: ByName) -> dict[str, Any]:
 
 
 def update(context: Context, body: Update) -> dict[str, Any]:
+    """Rename a project."""
     number, name = experiment_number(body.experiment_id), require(body.new_name, "new_name")
     context.identity.require_project(name)
     with context.database.write() as conn:
@@ -101,6 +105,7 @@ def update(context: Context, body: Update) -> dict[str, Any]:
 
 
 def delete(context: Context, body: ById) -> dict[str, Any]:
+    """Put a project into the trash."""
     number = experiment_number(body.experiment_id)
     with context.database.write() as conn:
         if reachable_project(context, conn, number).deleted is not None:
@@ -112,6 +117,7 @@ def delete(context: Context, body: ById) -> dict[str, Any]:
 
 
 def restore(context: Context, body: ById) -> dict[str, Any]:
+    """Take a project out of the trash."""
     number = experiment_number(body.experiment_id)
     with context.database.write() as conn:
         if reachable_project(context, conn, number).deleted is None:
@@ -121,6 +127,7 @@ def restore(context: Context, body: ById) -> dict[str, Any]:
 
 
 def set_tag(context: Context, body: SetTag) -> dict[str, Any]:
+    """Set a tag."""
     number = experiment_number(body.experiment_id)
     tags = {check_name(body.key, "key"): check_length(body.value, "value", EXPERIMENT_TAG_VALUE)}
     with context.database.write() as conn:
@@ -130,6 +137,7 @@ def set_tag(context: Context, body: SetTag) -> dict[str, Any]:
 
 
 def delete_tag(context: Context, body: SetTag) -> dict[str, Any]:
+    """Take a tag away."""
     number = experiment_number(body.experiment_id)
     with context.database.write() as conn:
         reachable_project(context, conn, number)

@@ -63,6 +63,7 @@ class OfRun(msgspec.Struct):
 
 
 def get_history(context: Context, body: GetHistory) -> dict[str, Any]:
+    """A series, whole or a page of it."""
     run_id, key = check_run_id(body.run_id, body.run_uuid), require(body.metric_key, "metric_key")
     if body.max_results is not None and body.max_results <= 0:
         raise Invalid(
@@ -84,6 +85,7 @@ def get_history(context: Context, body: GetHistory) -> dict[str, Any]:
 
 
 def get_bulk(context: Context, body: GetBulk) -> dict[str, Any]:
+    """The same metric of several runs."""
     run_ids, key = _several(body.run_id, "run_id"), require(body.metric_key, "metric_key")
     most = max(0, min(body.max_results, _LARGEST_PAGE))
     found: list[OfRun] = []
@@ -95,6 +97,7 @@ def get_bulk(context: Context, body: GetBulk) -> dict[str, Any]:
 
 
 def get_interval(context: Context, body: GetInterval) -> dict[str, Any]:
+    """The same metric of several runs, thinned out between two steps."""
     run_ids, key = _several(body.run_ids, "run_ids"), require(body.metric_key, "metric_key")
     if not 1 <= body.max_results <= _POINTS_A_RUN:
         raise Invalid(f"max_results must be between 1 and {_POINTS_A_RUN}", field="max_results")

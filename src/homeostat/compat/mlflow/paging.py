@@ -17,10 +17,12 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
 
 def mark_of(*parts: object) -> str:
+    """A short name for a query."""
     return hashlib.sha256(repr(parts).encode("utf-8", "replace")).hexdigest()[:12]
 
 
 def write_token(mark: str, offset: int) -> str:
+    """A place as opaque text."""
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(Place(mark, offset))).decode()
 
 

@@ -16,14 +16,17 @@ class Nothing(msgspec.Struct):
 
 
 def health(_context: Context, _body: Nothing) -> Raw:
+    """For load balancers."""
     return Raw(b"OK", "text/plain; charset=utf-8")
 
 
 def version(_context: Context, _body: Nothing) -> Raw:
+    """For clients that compare it with their own."""
     return Raw(VERSION.encode(), "text/plain; charset=utf-8")
 
 
 def server_info(_context: Context, _body: Nothing) -> dict[str, Any]:
+    """What clients may use beyond the basics."""
     return {
         "store_type": "SqlStore",
         "workspaces_enabled": False,
@@ -37,6 +40,7 @@ def server_info(_context: Context, _body: Nothing) -> dict[str, Any]:
 
 
 def to_page(_context: Context, _body: Nothing) -> Raw:
+    """From an old page's address to ours."""
     # MLflow's links hold their place in the fragment, which browsers keep over a redirect; our page reads it there.
     return Raw(b"", "text/plain", 302, (("location", "/"),))
 

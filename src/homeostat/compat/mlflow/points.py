@@ -44,7 +44,7 @@ def series_of(metrics: list[MetricIn]) -> dict[str, Points]:
             raise _bad_moment(metric, place)
         lists[0].append(metric.step)
         lists[1].append(at * 1000)
-        lists[2].append(value)  # type: ignore[arg-type]  # a float by now
+        lists[2].append(value)
     return {key: points_of(*lists) for key, lists in gathered.items()}
 
 

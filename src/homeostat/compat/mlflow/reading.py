@@ -4,7 +4,6 @@ Proto JSON has habits of its own, which are met in order of frequency, so that a
 from its bytes: numbers as text, null for what is not said, NaN as a bare word, the whole object once more as text.
 """
 
-import functools
 import json
 import re
 import types
@@ -21,16 +20,22 @@ from homeostat.ground.errors import Invalid
 _WHERE = re.compile(r"^(.*) - at `(?:key in )?\$\.?(.*)`$", re.DOTALL)
 
 
-@functools.cache
+_decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+_repeated: dict[type[Any], frozenset[str]] = {}
+
+
 def _decoder(reads: type[Any]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(reads, strict=False)
+    if reads not in _decoders:
+        _decoders[reads] = msgspec.json.Decoder(reads, strict=False)
+    return _decoders[reads]
 
 
-@functools.cache
 def _lists(reads: type[Any]) -> frozenset[str]:
     """Names of the repeated fields, which a query may repeat."""
-    hints = typing.get_type_hints(reads)
-    return frozenset(name for name, hint in hints.items() if _is_list(hint))
+    if reads not in _repeated:
+        hints = typing.get_type_hints(reads)
+        _repeated[reads] = frozenset(name for name, hint in hints.items() if _is_list(hint))
+    return _repeated[reads]
 
 
 def read_request(reads: type[Any], *, parts: Mapping[str, Any], query: bytes, body: bytes) -> Any:
@@ -69,7 +74,7 @@ def _gathered(reads: type[Any], *, parts: Mapping[str, Any], query: bytes, body:
             found.setdefault(key, []).append(value)
         else:
             found.setdefault(key, value)
-    return found | _loaded(body) | parts
+    return {**found, **_loaded(body), **parts}
 
 
 def _loaded(body: bytes) -> dict[str, Any]:

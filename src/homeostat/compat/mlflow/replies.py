@@ -19,6 +19,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 async def send_bytes(send: Any, body: bytes, *, status: int = 200, headers: Headers = (), head: bool = False) -> None:
+    """An answer in one piece."""
     sized = [*headers, ("content-length", str(len(body)))] if status != 204 else headers
     await send({"type": "http.response.start", "status": status, "headers": _encoded(sized)})
     await send({"type": "http.response.body", "body": b"" if head else body})

@@ -69,6 +69,7 @@ class LogModel(msgspec.Struct):
 
 
 def log_inputs(context: Context, body: LogInputs) -> dict[str, Any]:
+    """Note data sets and models that a run read."""
     run_id = check_run_id(body.run_id)
     inputs = [_input(item, place) for place, item in enumerate(body.datasets)]
     models = _models(body.models)
@@ -82,6 +83,7 @@ def log_inputs(context: Context, body: LogInputs) -> dict[str, Any]:
 
 
 def log_outputs(context: Context, body: LogOutputs) -> dict[str, Any]:
+    """Note models that a run made."""
     run_id = check_run_id(body.run_id)
     models = _models(body.models)
     if not models:
@@ -93,6 +95,7 @@ def log_outputs(context: Context, body: LogOutputs) -> dict[str, Any]:
 
 
 def log_model(context: Context, body: LogModel) -> dict[str, Any]:
+    """Note a model in the tag that old clients read."""
     run_id = check_run_id(body.run_id)
     model = _parsed(require(body.model_json, "model_json"))
     missing = [field for field in _MODEL_FIELDS if field not in model]

@@ -7,10 +7,10 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from homeostat.compat.mlflow.limits import experiment_numbers, page_size
+from homeostat.compat.mlflow.links import NO_LINKS, links_of
 from homeostat.compat.mlflow.run_view import run_view
 from homeostat.compat.mlflow.views import view_of
 from homeostat.compat.mlflow.wire import Context
-from homeostat.tracking.inputs import inputs_of_runs
 from homeostat.tracking.projects import list_projects
 from homeostat.tracking.search.find import LARGEST_PAGE, search_runs
 
@@ -27,6 +27,7 @@ class Search(msgspec.Struct):
 
 
 def search(context: Context, body: Search) -> dict[str, Any]:
+    """A page of runs."""
     size = page_size(body.max_results, default=1000, most=LARGEST_PAGE)
     numbers = experiment_numbers(body.experiment_ids)
     with context.database.read() as conn:
@@ -40,10 +41,10 @@ def search(context: Context, body: Search) -> dict[str, Any]:
             page_token=body.page_token or None,
             now=context.clock.now(),
         )
-        inputs = inputs_of_runs(conn, [found.run.id for found in page.runs])
+        links = links_of(conn, [found.run.id for found in page.runs])
     reply: dict[str, Any] = {}
     if page.runs:
-        reply["runs"] = [run_view(found, inputs.get(found.run.id, ())) for found in page.runs]
+        reply["runs"] = [run_view(found, links.get(found.run.id, NO_LINKS)) for found in page.runs]
     if page.next_token:
         reply["next_page_token"] = page.next_token
     return reply

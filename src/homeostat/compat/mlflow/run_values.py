@@ -63,6 +63,7 @@ class LogBatch(msgspec.Struct):
 
 
 def log_metric(context: Context, body: LogMetric) -> dict[str, Any]:
+    """Add one point."""
     run_id = check_run_id(body.run_id, body.run_uuid)
     require(body.key, "key")
     require(body.value, "value")
@@ -76,6 +77,7 @@ def log_metric(context: Context, body: LogMetric) -> dict[str, Any]:
 
 
 def log_batch(context: Context, body: LogBatch) -> dict[str, Any]:
+    """Add points, params and tags, all or none."""
     run_id = check_run_id(body.run_id)
     check_batch(len(body.metrics), len(body.params), len(body.tags))
     check_unique([param.key for param in body.params])
@@ -98,6 +100,7 @@ def log_batch(context: Context, body: LogBatch) -> dict[str, Any]:
 
 
 def log_param(context: Context, body: LogParam) -> dict[str, Any]:
+    """Note one param."""
     run_id = check_run_id(body.run_id, body.run_uuid)
     key = check_name(body.key, "key")
     with context.database.write() as conn:
@@ -107,6 +110,7 @@ def log_param(context: Context, body: LogParam) -> dict[str, Any]:
 
 
 def set_tag(context: Context, body: LogParam) -> dict[str, Any]:
+    """Set one tag."""
     run_id = check_run_id(body.run_id, body.run_uuid)
     key = check_name(body.key, "key")
     with context.database.write() as conn:
@@ -116,6 +120,7 @@ def set_tag(context: Context, body: LogParam) -> dict[str, Any]:
 
 
 def delete_tag(context: Context, body: LogParam) -> dict[str, Any]:
+    """Take a tag away."""
     run_id = check_run_id(body.run_id, body.run_uuid)
     key = check_length(require(body.key, "key"), "key", KEY)
     with context.database.write() as conn:

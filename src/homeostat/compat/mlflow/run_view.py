@@ -1,11 +1,11 @@
 """A run as MLflow shows it."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from homeostat.compat.mlflow.links import NO_LINKS, Links
 from homeostat.compat.mlflow.wire import Tag
 from homeostat.ground.errors import Invalid
 from homeostat.tracking.types import DatasetInput, FoundRun, Metric, Run, Status
@@ -51,6 +51,7 @@ class WireMetric(msgspec.Struct):
 
 
 def run_info(run: Run) -> RunInfo:
+    """MLflow's RunInfo."""
     return RunInfo(
         run_uuid=run.id,
         run_id=run.id,
@@ -65,8 +66,8 @@ def run_info(run: Run) -> RunInfo:
     )
 
 
-def run_view(found: FoundRun, datasets: Sequence[DatasetInput] = ()) -> dict[str, Any]:
-    """MLflow's Run: info, data, inputs."""
+def run_view(found: FoundRun, links: Links = NO_LINKS) -> dict[str, Any]:
+    """MLflow's Run: info, data, inputs, outputs."""
     data: dict[str, Any] = {}
     if found.metrics:
         data["metrics"] = [metric_view(metric) for metric in found.metrics]
@@ -74,15 +75,23 @@ def run_view(found: FoundRun, datasets: Sequence[DatasetInput] = ()) -> dict[str
         data["params"] = [Tag(key, value) for key, value in found.params.items()]
     if found.tags:
         data["tags"] = [Tag(key, value) for key, value in found.tags.items()]
-    inputs = {"dataset_inputs": [dataset_view(item) for item in datasets]} if datasets else {}
-    return {"info": run_info(found.run), "data": data, "inputs": inputs}
+    view: dict[str, Any] = {"info": run_info(found.run), "data": data, "inputs": {}}
+    if links.datasets:
+        view["inputs"]["dataset_inputs"] = [dataset_view(item) for item in links.datasets]
+    if links.read:
+        view["inputs"]["model_inputs"] = [{"model_id": model.model_id} for model in links.read]
+    if links.made:
+        view["outputs"] = {"model_outputs": [{"model_id": item.model_id, "step": item.step} for item in links.made]}
+    return view
 
 
 def metric_view(metric: Metric) -> WireMetric:
+    """MLflow's Metric: the last point."""
     return WireMetric(metric.key, spoken(metric.last), metric.last_at // 1000, metric.last_step)
 
 
 def dataset_view(item: DatasetInput) -> dict[str, Any]:
+    """MLflow's DatasetInput."""
     dataset = {"name": item.name, "digest": item.digest, "source_type": item.source_type, "source": item.source}
     dataset |= {name: value for name, value in (("schema", item.schema), ("profile", item.profile)) if value}
     return {"tags": [Tag(key, value) for key, value in item.tags.items()], "dataset": dataset}

@@ -6,6 +6,7 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from homeostat.compat.mlflow.limits import TAG_VALUE, check_name, check_run_id, experiment_number, truncated
+from homeostat.compat.mlflow.links import NO_LINKS, links_of
 from homeostat.compat.mlflow.reach import actor_of, reachable_run
 from homeostat.compat.mlflow.run_names import random_name
 from homeostat.compat.mlflow.run_search import Search, search
@@ -14,7 +15,6 @@ from homeostat.compat.mlflow.wire import Context, Route, Tag
 from homeostat.ground.errors import Invalid
 from homeostat.ground.ids import new_id
 from homeostat.tracking import runs, trash
-from homeostat.tracking.inputs import dataset_inputs
 from homeostat.tracking.lookup import run_number
 from homeostat.tracking.projects import get_project
 from homeostat.tracking.search.pages import Columns, fill
@@ -48,6 +48,7 @@ class Update(msgspec.Struct):
 
 
 def create(context: Context, body: Create) -> dict[str, Any]:
+    """Begin a run."""
     tags = {
         check_name(tag.key, f"tags[{place}].key"): truncated(tag.value, TAG_VALUE)
         for place, tag in enumerate(body.tags)
@@ -72,12 +73,14 @@ def create(context: Context, body: Create) -> dict[str, Any]:
 
 
 def get(context: Context, body: ById) -> dict[str, Any]:
+    """A run with all it logged."""
     with context.database.read() as conn:
         run = reachable_run(context, conn, check_run_id(body.run_id, body.run_uuid))
         return {"run": _whole(conn, run.id)}
 
 
 def update(context: Context, body: Update) -> dict[str, Any]:
+    """Change status, end or name."""
     run_id = check_run_id(body.run_id, body.run_uuid)
     status = None if body.status is None else status_of(body.status)
     ended = None if body.end_time is None else microseconds(body.end_time, "end_time")
@@ -100,6 +103,7 @@ def update(context: Context, body: Update) -> dict[str, Any]:
 
 
 def delete(context: Context, body: ById) -> dict[str, Any]:
+    """Put a run into the trash."""
     with context.database.write() as conn:
         run = reachable_run(context, conn, check_run_id(body.run_id, body.run_uuid))
         trash.delete_run(conn, run.id, at=context.clock.now(), actor=actor_of(context))
@@ -107,6 +111,7 @@ def delete(context: Context, body: ById) -> dict[str, Any]:
 
 
 def restore(context: Context, body: ById) -> dict[str, Any]:
+    """Take a run out of the trash."""
     with context.database.write() as conn:
         run = reachable_run(context, conn, check_run_id(body.run_id, body.run_uuid))
         trash.restore_run(conn, run.id, at=context.clock.now(), actor=actor_of(context))
@@ -116,7 +121,7 @@ def restore(context: Context, body: ById) -> dict[str, Any]:
 def _whole(conn: Connection, run_id: str) -> dict[str, Any]:
     number = run_number(conn, run_id)
     found = fill(conn, [number], Columns())[0]
-    return run_view(found, dataset_inputs(conn, number))
+    return run_view(found, links_of(conn, [run_id]).get(run_id, NO_LINKS))
 
 
 def _name(given: str, tagged: str) -> str:

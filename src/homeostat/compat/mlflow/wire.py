@@ -71,10 +71,8 @@ class Route(msgspec.Struct, frozen=True):
     """The body becomes a blob as it comes in; `reads` finds it as `received`."""
     takes_bytes: bool = False
     """The body is no JSON; `reads` finds it as `content`, beside the `headers` (names in lower case)."""
-    takes_bytes: bool = False
-    """The body is no JSON; `reads` finds it as `body`."""
-    headers: tuple[str, ...] = ()
-    """Headers that `reads` finds under their lower-case names, with underscores."""
+    takes_headers: bool = False
+    """`reads` finds the `headers` beside what else it reads."""
 
 
 class Tag(msgspec.Struct, frozen=True):
