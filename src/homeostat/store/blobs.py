@@ -17,7 +17,7 @@ import fsspec
 import msgspec
 from blake3 import blake3
 
-from homeostat.ground.errors import Corrupt, Invalid, NotFound
+from homeostat.ground.errors import Corrupt, Invalid, NotFound, Unavailable
 from homeostat.ground.ids import new_id
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -196,5 +196,9 @@ def _write_local(source: IO[bytes], path: Path) -> None:
             target.flush()
             os.fsync(target.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise Unavailable(
+            f"the bytes cannot be stored: {error.strerror}", field="blobs", next_step="free some space, then try again"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -41,13 +41,17 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may write; commits at the end, rolls back on an exception."""
-        with self.engine.connect().execution_options(homeostat_write=True) as connection, connection.begin():
+        with (
+            _said_plainly(),
+            self.engine.connect().execution_options(homeostat_write=True) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads."""
-        with self.engine.connect() as connection, connection.begin():
+        with _said_plainly(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     def peek(self, statement: str) -> Any:
@@ -94,6 +98,24 @@ def open_database(url: str) -> Database:
             next_step="check HOMEOSTAT_HOME and HOMEOSTAT_DATABASE, and that the folder or server is reachable",
         ) from error
     return Database(engine)
+
+
+@contextmanager
+def _said_plainly() -> Iterator[None]:
+    """What keeps a database from its work becomes an error of ours: without SQL, without a path, to be tried again."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        text = str(error.orig).lower()
+        if "locked" in text or "busy" in text:
+            what, mend = "the catalogue is busy: another process is writing", "try again"
+        elif "disk" in text or "full" in text or "space" in text:
+            what, mend = "the catalogue cannot be written: the disk is full or failing", "free some space, try again"
+        elif "readonly" in text or "read-only" in text:
+            what, mend = "the catalogue cannot be written: it is read-only", "give this process the right to write it"
+        else:
+            what, mend = "the catalogue cannot be reached", "see that its server is up, then try again"
+        raise Unavailable(what, field="database", next_step=mend) from error
 
 
 def _dumps(value: Any) -> str:
