@@ -2,6 +2,7 @@
 
 import atexit
 import functools
+import importlib
 import os
 import sys
 import traceback
@@ -35,6 +36,9 @@ def end_with_child(run: Watched) -> None:
 
 @functools.cache
 def _hook() -> None:
+    # Registers with `threading` when it is first imported, which is refused once the process is on its way out; the
+    # sender of a short script may come to import it only then.
+    importlib.import_module("concurrent.futures.thread")
     atexit.register(_end_all)
     os.register_at_fork(after_in_child=_let_go)
 

@@ -22,7 +22,7 @@ _log = logging.getLogger("homeostat")
 class SpoolWriter:
     """An open spool. While its descriptor is open the spool is locked, which says that its writer lives."""
 
-    def __init__(self, folder: Path, header: Header) -> None:
+    def __init__(self, folder: Path, header: Header, *, waiting_limit: int = WAITING_LIMIT) -> None:
         self.folder = folder
         self.header = header
         self.end = 0
@@ -32,6 +32,7 @@ class SpoolWriter:
         self.lock = threading.RLock()
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._waiting_limit = waiting_limit
         self._retry_at = 0.0
         try:
             folder.mkdir(parents=True, mode=0o700)
@@ -88,7 +89,7 @@ class SpoolWriter:
             os.close(descriptor)
 
     def _append_waiting(self, payload: bytes) -> None:
-        if self._waiting_bytes + len(payload) <= WAITING_LIMIT:
+        if self._waiting_bytes + len(payload) <= self._waiting_limit:
             self._waiting.append(payload)
             self._waiting_bytes += len(payload)
         else:
