@@ -8,6 +8,8 @@ import pytest
 from litestar import get
 from running_server import Running
 
+from homeostat.compat.mlflow.app import all_routes
+from homeostat.compat.mlflow.routing import paths_of
 from homeostat.ground.access import Identity
 from homeostat.ground.clock import to_iso
 from homeostat.ground.errors import Denied
@@ -231,6 +233,25 @@ def test_an_unknown_path_and_a_wrong_method_say_so(start: Callable[..., Running]
     assert server.call("GET", "/api/nowhere").status_code == 404
     answer = server.call("DELETE", "/api/models")
     assert answer.status_code == 405 and answer.headers["allow"] == "GET"
+
+
+def test_every_mlflow_endpoint_has_an_entry_and_is_closed_without_a_token(guarded: Running) -> None:
+    table = build_app(guarded.service, tick=dict, serving_url=lambda: "").table
+    routes = all_routes()
+    places = [(method, path, route.needs) for route in routes for path in paths_of(route) for method in route.methods]
+    assert len(places) > 40
+    for method, path, needs in places:
+        concrete = path.replace("{", "").replace("}", "")
+        rule = table.find(method, concrete)
+        assert rule is not None and rule.needs in {needs, "public"}, f"{method} {path}"
+        if rule.needs != "public":
+            assert guarded.call(method, concrete).status_code == 401, f"{method} {path}"
+
+
+def test_an_admin_of_one_project_makes_no_tokens_and_no_webhooks(guarded: Running) -> None:
+    token = guarded.make_token(permissions=["admin"], projects=["mine"])
+    for path in ("/api/tokens", "/api/webhooks", "/api/2.0/mlflow/webhooks"):
+        assert guarded.call("GET", path, token).status_code == 403, path
 
 
 @pytest.mark.parametrize("prefix", ["/api/2.0/mlflow", "/ajax-api/2.0/mlflow", "/api/3.0/mlflow"])

@@ -21,7 +21,7 @@ class ServerProcess:
         command += ["--port", str(port or 0), "--serving-port", str(serving_port or 0)]
         if host:
             command += ["--host", host]
-        environment = os.environ | {"HOMEOSTAT_CLOCK": clock}
+        environment = os.environ | {"HOMEOSTAT_CLOCK": clock, "HOMEOSTAT_AUTH": ""}
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self.url = ""
         self.serving_url = ""
