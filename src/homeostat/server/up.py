@@ -89,12 +89,12 @@ def run_home(settings: Settings, *, on_ready: Callable[[str, Home], None], paren
         os.environ.pop(name, None)
     port = claim_port(settings.host, settings.port)
     home = Home(settings)
-    supervisor = home.supervisor
-    app = build_app(home.service, tick=home.tick, serving_url=lambda: supervisor.url, worker_key=supervisor.key)
     if parent_watch:
         threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
-    home.start()
+    home.start()  # first: the worker loads while the application is put together
     try:
+        supervisor = home.supervisor
+        app = build_app(home.service, tick=home.tick, serving_url=lambda: supervisor.url, worker_key=supervisor.key)
         asyncio.run(_serve(app, home, settings.host, port, on_ready))
     finally:
         home.stop()
