@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from tracking_server import Server
 
 from homeostat.ground.settings import load_settings
 from homeostat.store.database import open_database
@@ -50,39 +50,6 @@ class Trainer:
     @property
     def acknowledged(self) -> int:
         return len([line for line in self.output.read_bytes().split(b"\n")[1:-1] if line.isdigit()])
-
-
-class Server:
-    """`homeostat up` on a port that stays the same when it is started again."""
-
-    def __init__(self, home: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.home, self.url = home, f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        options = ["--home", str(self.home), "--port", str(self.port), "--serving-port", "0", "--json"]
-        command = [sys.executable, "-m", "homeostat.cli.entry", "up", "--parent-watch", *options]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith(b"}"):
-                return
-        raise AssertionError("the server ended before it was ready")
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self._close()
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self._close()
-
-    def _close(self) -> None:
-        self.process.wait(timeout=60)
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
 
 
 def sync(home: Path, *options: str) -> list[dict[str, Any]]:

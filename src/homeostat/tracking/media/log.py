@@ -14,6 +14,7 @@ from homeostat.tracking.media.images import image_file
 from homeostat.tracking.media.sounds import sound_file
 from homeostat.tracking.media.tables import describe, frame_of, preview_of, table_bytes
 from homeostat.tracking.ops import Datasets
+from homeostat.tracking.values import check_path
 
 
 class MediaLog(FileLog):
@@ -57,6 +58,7 @@ class MediaLog(FileLog):
 
     def _keep(self, folder: str, key: str, step: int | None, files: Mapping[str, bytes | Path]) -> str:
         """Keep one thing's files; returns the path of the first, which is the thing itself."""
+        check_path(key)
         base = f"{folder}/{key}" if step is None else f"{folder}/{key}/{_numbered(step)}"
         beside = base.rpartition("/")[0]
         paths = [f"{base}{name}" if name.startswith(".") else f"{beside}/{name}" for name in files]

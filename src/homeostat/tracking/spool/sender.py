@@ -32,6 +32,7 @@ class Sender:
         self._acknowledged = 0
         self._failures = 0
         self._said = ""
+        self._is_waited_for = False
         self.problem = ""
         """Why the last round did not ship; empty when it did."""
         self.rejected: list[Rejected] = []
@@ -51,6 +52,7 @@ class Sender:
         """Wait until all that is written now is acknowledged; False when that took too long."""
         goal, begun = self._writer.end, time.monotonic()
         progress, seen, say_at = begun, self._acknowledged, begun + _SAY_AFTER
+        self._is_waited_for = True
         self._wake.set()
         while self._acknowledged < goal and self._thread.is_alive():
             now = time.monotonic()
@@ -61,8 +63,8 @@ class Sender:
             if now >= say_at:
                 self._say(goal)
                 say_at = now + _SAY_AFTER
-            self._wake.set()
             time.sleep(0.002 if now - begun < 0.2 else 0.05)
+        self._is_waited_for = False
         return self._acknowledged >= goal
 
     def stop(self) -> None:
@@ -77,6 +79,8 @@ class Sender:
         while not self._stop:
             self._wake.wait(self._pause())
             self._wake.clear()
+            if self._stop:
+                break
             try:
                 if target is None or shipment is None:
                     target = self._open_target()
@@ -109,7 +113,8 @@ class Sender:
     def _pause(self) -> float:
         if not self._failures:
             return ROUND_SECONDS
-        return float(min(_LONGEST_WAIT, 0.25 * 2 ** min(self._failures, 10)))
+        longest = 1.0 if self._is_waited_for else _LONGEST_WAIT
+        return float(min(longest, 0.25 * 2 ** min(self._failures, 10)))
 
     def _failed(self, error: Exception, text: str) -> None:
         self._failures += 1
