@@ -28,7 +28,7 @@ class Sender:
         self._writer = writer
         self._open_target = open_target
         self._wake = threading.Event()
-        self._stop = False
+        self._stop = threading.Event()
         self._acknowledged = 0
         self._failures = 0
         self._said = ""
@@ -69,17 +69,17 @@ class Sender:
 
     def stop(self) -> None:
         """End the thread; what is not shipped stays in the spool."""
-        self._stop = True
+        self._stop.set()
         self._wake.set()
         self._thread.join(timeout=5.0)
 
     def _run(self) -> None:
         target: Target | None = None
         shipment: Shipment | None = None
-        while not self._stop:
+        while not self._stop.is_set():
             self._wake.wait(self._pause())
             self._wake.clear()
-            if self._stop:
+            if self._stop.is_set():
                 break
             try:
                 if target is None or shipment is None:
@@ -103,7 +103,7 @@ class Sender:
         if self._writer.waiting:
             self._writer.write_waiting()
         end = self._writer.end
-        while not self._stop:
+        while not self._stop.is_set():
             done = shipment.ship_until(end)
             if shipment.position is not None:
                 self._acknowledged = shipment.position
