@@ -185,6 +185,14 @@ def test_each_4xx_names_the_field_and_is_logged_as_rejected(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("path", ["/v2/models/late/infer", "/invocations"])
+def test_a_body_that_nests_too_deep_is_400(worker: Worker, path: str) -> None:
+    for levels in (2_000, 1_000_000):
+        deep = worker.client.post(path, content=b"[" * levels + b"]" * levels)
+        assert deep.status_code == 400, deep.text
+
+
+@pytest.mark.slow
 def test_a_broken_body_is_400_and_a_large_one_413_and_both_are_logged(worker: Worker) -> None:
     before = len(answered(worker))
     broken = worker.client.post("/v2/models/late/infer", content=b'{"inputs": [')

@@ -163,6 +163,10 @@ class App:
             encoded = translator.encode(reply := await self._score(request), wish)
         except HomeostatError as error:
             self._refuse(proto, translator, error)
+        except RecursionError:
+            deep = Invalid("the body nests too deep", field="body", next_step="send flatter data")
+            self._plane.reject(request, deep)
+            self._refuse(proto, translator, deep)
         except (ProtocolClosed, ProtocolError):  # the caller hung up, or never spoke HTTP: nobody to answer
             return
         except Exception as error:  # noqa: BLE001  a client gets JSON for our mistakes too, without our stack
