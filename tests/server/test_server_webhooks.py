@@ -174,9 +174,9 @@ def test_the_operators_own_address_gets_the_outbox_and_no_webhooks_messages(
     [
         ("model.created", {"description": "d"}, "registered_model.created",
          {"name": "m", "tags": {}, "description": "d"}),
-        ("version.tagged", {"version": 2, "key": "k", "value": "v"}, "model_version_tag.set",
+        ("version.tag_set", {"version": 2, "key": "k", "value": "v"}, "model_version_tag.set",
          {"name": "m", "version": "2", "key": "k", "value": "v"}),
-        ("version.untagged", {"version": 2, "key": "k"}, "model_version_tag.deleted",
+        ("version.tag_removed", {"version": 2, "key": "k"}, "model_version_tag.deleted",
          {"name": "m", "version": "2", "key": "k"}),
         ("alias.moved", {"alias": "champion", "to": 3}, "model_version_alias.created",
          {"name": "m", "alias": "champion", "version": "3"}),

@@ -77,10 +77,10 @@ def _told(event: Event) -> tuple[str, dict[str, Any]] | None:
             return "registered_model.created", {"name": name} | about
         case "version.registered":
             return "model_version.created", _version(name, data)
-        case "version.tagged":
+        case "version.tag_set":
             told = {"name": name, "version": str(data["version"]), "key": data["key"], "value": data["value"]}
             return "model_version_tag.set", told
-        case "version.untagged":
+        case "version.tag_removed":
             return "model_version_tag.deleted", {"name": name, "version": str(data["version"]), "key": data["key"]}
         case "alias.moved" if data["to"] is None:
             return "model_version_alias.deleted", {"name": name, "alias": data["alias"]}
