@@ -1,0 +1,47 @@
+"""The stage that the cases play on: both servers, started once, with a folder for each."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from benchmarks.tracking.client import MlflowClient, mlflow_client
+from benchmarks.tracking.servers import Server, running, start_ours, start_peer
+from benchmarks.tracking.wire import Wire
+
+
+class Stage(NamedTuple):
+    """Ours and the peer's: the server, and a kept connection to it."""
+
+    ours: Server
+    peer: Server
+    our_wire: Wire
+    peer_wire: Wire
+
+    @property
+    def wires(self) -> tuple[Wire, Wire]:
+        return self.our_wire, self.peer_wire
+
+    @contextmanager
+    def mlflow_clients(self) -> Iterator[tuple[MlflowClient, MlflowClient]]:
+        """The unchanged MLflow client, once for each server."""
+        with (
+            mlflow_client(self.ours.url, messages=self.ours.folder / "client.txt") as ours,
+            mlflow_client(self.peer.url, messages=self.peer.folder / "client.txt") as peer,
+        ):
+            yield ours, peer
+
+
+@contextmanager
+def open_stage() -> Iterator[Stage]:
+    """Both servers over empty folders, gone at the end."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-tracking-", ignore_cleanup_errors=True)))
+        places = [folder / who for who in ("ours", "peer")]
+        for place in places:
+            place.mkdir()
+        ours = stack.enter_context(running(start_ours(places[0])))
+        peer = stack.enter_context(running(start_peer(places[1])))
+        our_wire, peer_wire = (stack.enter_context(Wire(server.url)) for server in (ours, peer))
+        yield Stage(ours, peer, our_wire, peer_wire)
