@@ -146,7 +146,11 @@ assert experiments("attribute.name != 'alpha' and name LIKE '%a'", order_by=["na
 assert experiments("name ILIKE 'g%'") == ["Gamma"]
 assert experiments("tags.team = 'b'") == ["beta"]
 assert experiments("tags.`team` LIKE 'a%'") == ["alpha"]
-assert experiments(f"creation_time >= {begin} and tags.team != 'x'", order_by=["name DESC"]) == ["beta", "alpha", "Gamma"]
+assert experiments(f"creation_time >= {begin} and tags.team != 'x'", order_by=["name DESC"]) == [
+    "beta",
+    "alpha",
+    "Gamma",
+]
 assert experiments("last_update_time > 0 and name = 'beta'") == ["beta"]
 ours = {"filter_string": "tags.team LIKE '%'", "max_results": 2, "order_by": ["experiment_id ASC"]}
 first_page = client.search_experiments(**ours)

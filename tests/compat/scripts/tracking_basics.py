@@ -85,9 +85,8 @@ assert client.get_run(failing.info.run_id).info.status == "FAILED"
 assert client.get_run(failing.info.run_id).info.run_name
 
 # Nested.
-with mlflow.start_run(run_name="parent") as parent:
-    with mlflow.start_run(run_name="child", nested=True) as child:
-        mlflow.log_param("child", True)
+with mlflow.start_run(run_name="parent") as parent, mlflow.start_run(run_name="child", nested=True) as child:
+    mlflow.log_param("child", True)
 assert client.get_run(child.info.run_id).data.tags["mlflow.parentRunId"] == parent.info.run_id
 found = mlflow.search_runs(
     [experiment.experiment_id],

@@ -39,13 +39,17 @@ def place_of(path: str) -> Place:
     path = safe_path(path.rstrip("/"))
     run, owned = _RUN.fullmatch(path), _OWNED.fullmatch(path)
     if run is not None:
-        return Place(run[2], run[3] or "", int(run[1]), is_run=True)
+        return Place(run[2], _below(run[3]), int(run[1]), is_run=True)
     if owned is not None:
-        return Place(owned[2], owned[3] or "", int(owned[1]))
+        return Place(owned[2], _below(owned[3]), int(owned[1]))
     first, _, rest = path.partition("/")
     if len(first) > 50:
         raise Invalid(f"artifact path {path!r:.120} begins with too long a name", field="path")
     return Place(f"folder:{first}", rest, int(first) if first.isascii() and first.isdecimal() else None)
+
+
+def _below(path: str | None) -> str:
+    return safe_path(path) if path else ""
 
 
 def safe_path(path: str) -> str:

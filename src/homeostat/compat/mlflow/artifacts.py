@@ -13,6 +13,8 @@ from homeostat.compat.mlflow.wire import Context, FileAnswer, Received, Route
 from homeostat.ground.errors import Invalid, NotFound
 from homeostat.tracking.artifacts import find_artifact, list_artifacts, list_folder, put_artifact, remove_artifacts
 from homeostat.tracking.lookup import writable
+from homeostat.tracking.models import find_model
+from homeostat.tracking.traces import find_trace
 
 _UPLOAD_LIMIT = 10 << 20
 """Bytes that the page's own upload takes, as MLflow has it."""
@@ -156,18 +158,30 @@ def put_received(conn: Connection, place: Place, received: Received | None) -> N
 
 
 def check_place(context: Context, conn: Connection, place: Place) -> None:
-    """See that a run is where the path says, and that the project is within reach of who asks."""
+    """See that an owner is where the path says, and that its project is within reach of who asks.
+
+    Raises:
+        NotFound: when it is not there.
+        Denied: when it is in a project the token was not made for.
+    """
     if place.is_run:
-        run = reachable_run(context, conn, place.owner)
-        if run.project_id != place.experiment:
-            raise NotFound(
-                f"Run {place.owner} is not in experiment {place.experiment}", field="path", next_step="see artifact_uri"
-            )
-    elif context.identity.projects is not None:
-        if place.experiment is None:
-            context.identity.require_project(place.owner.partition(":")[2])
-        else:
-            reachable_project(context, conn, place.experiment)
+        _check_home(place, reachable_run(context, conn, place.owner).project_id)
+    elif context.identity.projects is None:
+        return  # files may come before their model or trace is told of
+    elif place.experiment is None:
+        context.identity.require_project(place.owner.partition(":")[2])
+    else:
+        reachable_project(context, conn, place.experiment)
+        if place.owner.startswith(("m-", "tr-")):
+            find = find_model if place.owner.startswith("m-") else find_trace
+            _check_home(place, find(conn, place.owner)[1])
+
+
+def _check_home(place: Place, project: int) -> None:
+    if project != place.experiment:
+        raise NotFound(
+            f"{place.owner} is not in experiment {place.experiment}", field="path", next_step="see its artifact_uri"
+        )
 
 
 def _file(path: str, *, is_folder: bool, size: int) -> dict[str, Any]:
