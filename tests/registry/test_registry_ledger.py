@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from homeostat.ground.errors import Conflict, Invalid, NotFound
 from homeostat.ground.ids import new_id
 from homeostat.ground.records import ColumnBins, FeatureColumn, InputColumn, Signature
-from homeostat.registry import aliases, models
+from homeostat.registry import aliases, lookup, models, versions
 from homeostat.registry.types import AliasMove, ModelVersion, PackageFile, StoredPackage
 from homeostat.store.database import Database
 from homeostat.store.events import list_events
@@ -26,7 +26,7 @@ BINS = (ColumnBins(name="origin", kind="category", categories=("EWR", "JFK"), co
 
 def register(database: Database, *, run_id: str | None = None, model: str = "late") -> ModelVersion:
     with database.write() as conn:
-        return models.register_version(
+        return versions.register_version(
             conn,
             model=model,
             run_id=run_id or new_id(),
@@ -75,8 +75,8 @@ def test_a_version_comes_back_whole_and_one_run_is_one_version(filled: Database)
     )
     assert first.package_digest == PACKAGE.digest
     with filled.read() as conn:
-        assert models.get_version(conn, "late", 5) == models.get_version(conn, "late", "5") == first
-        assert [version.version for version in models.list_versions(conn, "late")] == [5, 4, 3, 2, 1]
+        assert versions.get_version(conn, "late", 5) == versions.get_version(conn, "late", "5") == first
+        assert [version.version for version in versions.list_versions(conn, "late")] == [5, 4, 3, 2, 1]
         events = list_events(conn, subject="late")
     assert [event.kind for event in events] == ["model.created"] + ["version.registered"] * 5
 
@@ -107,14 +107,14 @@ def test_what_is_not_there_is_named_with_what_is(filled: Database) -> None:
         with pytest.raises(
             NotFound, match="model 'late' has no version 9; versions run from 1 to 4, aliases: champion -> 2"
         ):
-            models.get_version(conn, "late", 9)
+            versions.get_version(conn, "late", 9)
         with pytest.raises(NotFound, match="model 'late' has no alias 'staging'"):
-            models.get_version(conn, "late", "staging")
+            versions.get_version(conn, "late", "staging")
         with pytest.raises(NotFound, match="no model 'x'"):
             aliases.history(conn, "x")
         models.create_model(conn, "empty", at=1, actor="ada")
         with pytest.raises(NotFound, match="train one with: homeostat train empty"):
-            models.get_version(conn, "empty", "champion")
+            versions.get_version(conn, "empty", "champion")
     with pytest.raises(NotFound, match="no model 'nope'"):
         register(filled, model="nope")
 
@@ -130,7 +130,7 @@ def test_every_move_is_a_row_with_who_when_why(filled: Database) -> None:
         moved = [event.data for event in list_events(conn, kinds=("alias.moved",))]
         times = [aliases.version_at(conn, "late", "champion", time) for time in (9, 10, 25, 30, 39, 40, 99)]
         with pytest.raises(NotFound):
-            models.get_version(conn, "late", "champion")
+            versions.get_version(conn, "late", "champion")
     assert [(row.kind, row.from_version, row.to_version) for row in rows] == [
         ("promote", None, 1),
         ("promote", 1, 2),
@@ -187,7 +187,7 @@ def test_the_same_key_twice_is_one_move(filled: Database) -> None:
     assert [back(filled, key="undo"), back(filled, key="undo")] == [1, 1]
     with filled.read() as conn:
         assert len(aliases.history(conn, "late")) == 3
-        assert models.alias_at(conn, "late", "champion") == 1
+        assert lookup.alias_at(conn, "late", "champion") == 1
     with pytest.raises(Conflict, match="key 'cycle-1'"):
         promote(filled, 3, key="cycle-1")
 

@@ -22,7 +22,7 @@ from homeostat.cli.packages import export, keys, verify
 from homeostat.ground.errors import Conflict, Corrupt, HomeostatError, Invalid, NotFound, Refused
 from homeostat.ground.records import FeatureColumn, InputColumn, Signature
 from homeostat.ground.settings import Settings
-from homeostat.registry import models, store
+from homeostat.registry import models, store, versions
 from homeostat.registry.formats.network import Network
 from homeostat.registry.formats.pickled import allow_pickle
 from homeostat.registry.keys import Trust, key_id, public_pem, signing_key, trusted
@@ -64,7 +64,7 @@ class Home:
             bundle = sign_package(key, self.blobs, package, model="late", run_id=run_id, at=5, actor="ada")
         with self.database.write() as conn:
             models.create_model(conn, "late", at=1, actor="ada")
-            return models.register_version(
+            return versions.register_version(
                 conn,
                 model="late",
                 run_id=run_id,
@@ -99,7 +99,7 @@ def test_a_signed_version_comes_back_from_both_databases_and_answers(database: D
     home = Home(tmp_path / "home", database)
     home.register()
     with database.read() as conn:
-        version = models.get_version(conn, "late", 1)
+        version = versions.get_version(conn, "late", 1)
     assert load_version(home.blobs, version, home.trust).score(X) == pytest.approx(RIDGE.predict(X))
     found = verify_version(home.blobs, version, home.trust)
     assert found.signed and found.files == ("model.skops",)

@@ -10,7 +10,7 @@ import pytest
 from shop import START, command, write_project
 
 from homeostat.ground.settings import Settings
-from homeostat.registry.models import get_version
+from homeostat.registry.versions import get_version
 from homeostat.registry.types import ModelVersion
 from homeostat.store.database import open_database
 

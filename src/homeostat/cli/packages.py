@@ -12,9 +12,9 @@ from homeostat.ground.errors import Invalid
 from homeostat.ground.refs import parse_model_ref
 from homeostat.ground.settings import Settings, load_settings
 from homeostat.registry.keys import key_id, public_pem, signing_key, trusted
-from homeostat.registry.models import get_version
 from homeostat.registry.signing import Verified, export_version, verify_folder, verify_version
 from homeostat.registry.types import ModelVersion
+from homeostat.registry.versions import get_version
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import open_database
 from homeostat.store.migrate import upgrade

@@ -35,10 +35,10 @@ from homeostat.loop.usercode import load_model
 from homeostat.monitoring.bins import fit_bins
 from homeostat.registry.keys import trusted
 from homeostat.registry.loading import load_version
-from homeostat.registry.models import get_version
 from homeostat.registry.packaging import package_model, store_package
 from homeostat.registry.scorers import load_scorer
 from homeostat.registry.types import ModelVersion, StoredPackage
+from homeostat.registry.versions import get_version
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import open_database
 

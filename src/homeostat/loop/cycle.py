@@ -24,9 +24,10 @@ from homeostat.loop.job import Job, Report
 from homeostat.loop.rollouts import begin_rollout
 from homeostat.registry.aliases import set_alias
 from homeostat.registry.keys import signing_key
-from homeostat.registry.models import create_model, register_version
+from homeostat.registry.models import create_model
 from homeostat.registry.signing import sign_package
 from homeostat.registry.types import ModelVersion, StoredPackage
+from homeostat.registry.versions import register_version
 from homeostat.rollout.store import rollout_of_cycle
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database

@@ -9,7 +9,7 @@ from homeostat.ground.records import ColumnBins, PredictionBatch
 from homeostat.loop.declaration import list_declarations
 from homeostat.monitoring.record import record_batches
 from homeostat.monitoring.types import Latency
-from homeostat.registry.models import get_version
+from homeostat.registry.versions import get_version
 from homeostat.serving.log import is_finished, read_frames, wal_files
 from homeostat.serving.segments import seal, set_wal_position, wal_position
 from homeostat.store.blobs import BlobStore

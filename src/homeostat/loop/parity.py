@@ -11,8 +11,8 @@ import polars as pl
 from homeostat.features.compiled import FeatureSet
 from homeostat.features.parity import ParityReport, check_parity
 from homeostat.loop.served import version_features
-from homeostat.registry.models import get_version
 from homeostat.registry.types import ModelVersion
+from homeostat.registry.versions import get_version
 from homeostat.serving.scan import scan_frames
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database

@@ -8,7 +8,7 @@ from homeostat.ground.errors import NotFound
 from homeostat.loop.declaration import get_declaration
 from homeostat.registry.aliases import rollback as roll_alias_back
 from homeostat.registry.aliases import set_alias
-from homeostat.registry.models import aliases_of
+from homeostat.registry.lookup import aliases_of
 from homeostat.registry.types import AliasMove
 from homeostat.rollout.store import abort_rollout, running_rollout
 from homeostat.serving.endpoints import set_routing

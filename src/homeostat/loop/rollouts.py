@@ -11,7 +11,7 @@ from homeostat.loop.declaration import get_declaration
 from homeostat.monitoring.accuracy import paired
 from homeostat.monitoring.health import traffic_since
 from homeostat.registry.aliases import remove_alias
-from homeostat.registry.models import aliases_of
+from homeostat.registry.lookup import aliases_of
 from homeostat.rollout.controller import Observation, look, weights
 from homeostat.rollout.store import Rollout, list_rollouts, save_look, start_rollout
 from homeostat.serving.types import Arm

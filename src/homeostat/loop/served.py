@@ -10,8 +10,8 @@ from homeostat.ground.ports import Served
 from homeostat.loop.usercode import load_model
 from homeostat.registry.keys import Trust
 from homeostat.registry.loading import load_version
-from homeostat.registry.models import get_version
 from homeostat.registry.types import ModelVersion
+from homeostat.registry.versions import get_version
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 

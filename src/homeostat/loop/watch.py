@@ -15,8 +15,8 @@ from homeostat.monitoring.accuracy import joined
 from homeostat.monitoring.alarms import list_alarms
 from homeostat.monitoring.rules import check_watch
 from homeostat.monitoring.types import Accuracy
-from homeostat.registry.models import get_version
 from homeostat.registry.types import ModelVersion
+from homeostat.registry.versions import get_version
 from homeostat.rollout.store import running_rollout
 
 

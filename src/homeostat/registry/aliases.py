@@ -13,12 +13,12 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy.engine import Connection
 
 from homeostat.ground.errors import Conflict, Invalid
-from homeostat.ground.ids import check_name, new_id
+from homeostat.ground.ids import check_name
 from homeostat.registry import store
-from homeostat.registry.models import aliases_of, get_model, get_version, lock_model
+from homeostat.registry.ledger import move_alias, moves_of
+from homeostat.registry.lookup import aliases_of_key, model_key
 from homeostat.registry.types import AliasMove, Kind
-from homeostat.store.dialect import upsert
-from homeostat.store.events import append_event
+from homeostat.registry.versions import get_version
 
 # A reference reads `NAME@4` as a version, so no alias may look like one.
 _RESERVED = re.compile(r"\d+|[vV]\d+|latest")
@@ -48,12 +48,12 @@ def set_alias(
         Conflict: when the alias stands elsewhere than `expected`, or `key` was used for another move.
     """
     _check_alias(alias)
-    lock_model(conn, model)
-    done = _move_with_key(conn, model, key)
+    model_id = model_key(conn, model, lock=True)
+    done = _move_with_key(conn, model_id, model, key)
     if done is not None:
         return _same_move(done, alias, version)
     get_version(conn, model, version)
-    current = aliases_of(conn, model).get(alias)
+    current = aliases_of_key(conn, model_id).get(alias)
     if expected is not UNSET and current != expected:
         raise Conflict(
             f"{alias} of {model!r} is at {_spoken(current)}, expected {_spoken(expected)}",
@@ -61,9 +61,19 @@ def set_alias(
             next_step="look at the history and decide again",
         )
     if current == version and key is None:
-        return _moves(conn, model, alias)[-1]
-    return _move(
-        conn, model, alias, current, version, at=at, actor=actor, reason=reason, evidence=evidence, key=key, kind=kind
+        return moves_of(conn, model_id, alias)[-1]
+    return move_alias(
+        conn,
+        (model_id, model),
+        alias,
+        current=current,
+        version=version,
+        at=at,
+        actor=actor,
+        reason=reason,
+        evidence=evidence,
+        key=key,
+        kind=kind,
     )
 
 
@@ -83,13 +93,23 @@ def remove_alias(
     Raises:
         NotFound: when the alias stands on no version.
     """
-    lock_model(conn, model)
-    done = _move_with_key(conn, model, key)
+    model_id = model_key(conn, model, lock=True)
+    done = _move_with_key(conn, model_id, model, key)
     if done is not None:
         return _same_move(done, alias, None)
     current = get_version(conn, model, _check_alias(alias)).version
-    return _move(
-        conn, model, alias, current, None, at=at, actor=actor, reason=reason, evidence=evidence, key=key, kind="remove"
+    return move_alias(
+        conn,
+        (model_id, model),
+        alias,
+        current=current,
+        version=None,
+        at=at,
+        actor=actor,
+        reason=reason,
+        evidence=evidence,
+        key=key,
+        kind="remove",
     )
 
 
@@ -110,18 +130,19 @@ def rollback(
     Raises:
         Conflict: when there is nothing to go back to, or `to` never held the alias.
     """
-    lock_model(conn, model)
-    done = _move_with_key(conn, model, key)
+    model_id = model_key(conn, model, lock=True)
+    done = _move_with_key(conn, model_id, model, key)
     if done is not None:
         return _same_move(done, _check_alias(alias), done.to_version if to is None else to)
-    target = _rollback_target(model, alias, _moves(conn, model, alias), to)
-    current = aliases_of(conn, model).get(alias)
-    return _move(
+    target = _rollback_target(model, alias, moves_of(conn, model_id, alias), to)
+    current = aliases_of_key(conn, model_id).get(alias)
+    get_version(conn, model, target)  # a deleted one cannot come back into service
+    return move_alias(
         conn,
-        model,
+        (model_id, model),
         alias,
-        current,
-        target,
+        current=current,
+        version=target,
         at=at,
         actor=actor,
         reason=reason,
@@ -133,10 +154,7 @@ def rollback(
 
 def history(conn: Connection, model: str, *, alias: str | None = None) -> list[AliasMove]:
     """The ledger of a model (or of one of its aliases), oldest first."""
-    moves = _moves(conn, model, alias)
-    if not moves:
-        get_model(conn, model)
-    return moves
+    return moves_of(conn, model_key(conn, model), alias)
 
 
 def version_at(conn: Connection, model: str, alias: str, time: int) -> int | None:
@@ -144,64 +162,12 @@ def version_at(conn: Connection, model: str, alias: str, time: int) -> int | Non
     table = store.ledger
     query = (
         sa.select(table.c.to_version)
-        .where(table.c.model == model, table.c.alias == alias, table.c.at <= time)
+        .where(table.c.model == model_key(conn, model), table.c.alias == alias, table.c.at <= time)
         .order_by(table.c.at.desc(), table.c.seq.desc())
         .limit(1)
     )
     row = conn.execute(query).first()
-    if row is None:
-        get_model(conn, model)
-        return None
-    return row.to_version if row.to_version is None else int(row.to_version)
-
-
-def _move(
-    conn: Connection,
-    model: str,
-    alias: str,
-    current: int | None,
-    version: int | None,
-    *,
-    at: int,
-    actor: str,
-    reason: str,
-    evidence: Mapping[str, Any] | None,
-    key: str | None,
-    kind: Kind,
-) -> AliasMove:
-    if version is None:
-        same = sa.and_(store.aliases.c.model == model, store.aliases.c.alias == alias)
-        conn.execute(store.aliases.delete().where(same))
-    else:
-        row = {"model": model, "alias": alias, "version": version}
-        upsert(conn, store.aliases, [row], key=["model", "alias"], update=["version"])
-    move_id = new_id()
-    entry = {
-        "id": move_id,
-        "model": model,
-        "alias": alias,
-        "from_version": current,
-        "to_version": version,
-        "at": at,
-        "actor": actor,
-        "reason": reason,
-        "evidence": dict(evidence or {}),
-        "kind": kind,
-        "key": key,
-    }
-    conn.execute(store.ledger.insert().values(**entry))
-    if current != version:
-        data = {"alias": alias, "from": current, "to": version, "kind": kind, "move": move_id}
-        append_event(conn, "alias.moved", subject=model, at=at, actor=actor, reason=reason, data=data)
-    row_made = conn.execute(store.ledger.select().where(store.ledger.c.id == move_id)).mappings().one()
-    return AliasMove(**row_made)
-
-
-def _moves(conn: Connection, model: str, alias: str | None) -> list[AliasMove]:
-    query = store.ledger.select().where(store.ledger.c.model == model).order_by(store.ledger.c.seq)
-    if alias is not None:
-        query = query.where(store.ledger.c.alias == alias)
-    return [AliasMove(**row) for row in conn.execute(query).mappings()]
+    return None if row is None or row.to_version is None else int(row.to_version)
 
 
 def _rollback_target(model: str, alias: str, moves: list[AliasMove], to: int | None) -> int:
@@ -240,12 +206,12 @@ def _holders(moves: list[AliasMove]) -> list[int | None]:
     return stack
 
 
-def _move_with_key(conn: Connection, model: str, key: str | None) -> AliasMove | None:
+def _move_with_key(conn: Connection, model_id: str, name: str, key: str | None) -> AliasMove | None:
     if key is None:
         return None
-    query = store.ledger.select().where(store.ledger.c.model == model, store.ledger.c.key == key)
+    query = store.ledger.select().where(store.ledger.c.model == model_id, store.ledger.c.key == key)
     row = conn.execute(query).mappings().first()
-    return AliasMove(**row) if row else None
+    return AliasMove(**{**row, "model": name}) if row else None
 
 
 def _same_move(done: AliasMove, alias: str, version: int | None) -> AliasMove:

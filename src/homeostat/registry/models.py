@@ -1,177 +1,160 @@
-"""Models and their versions: creating, registering, finding."""
+"""Models: the names under which versions gather. Making, describing, renaming, deleting them."""
 
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from homeostat.ground.errors import NotFound
-from homeostat.ground.ids import check_name
-from homeostat.ground.records import ColumnBins, Signature
+from homeostat.ground.errors import Conflict, NotFound
+from homeostat.ground.ids import NAME, new_id
 from homeostat.registry import store
-from homeostat.registry.types import Model, ModelVersion, PackageFile, StoredPackage
-from homeostat.store.dialect import insert_new
+from homeostat.registry.ledger import drop_all_aliases
+from homeostat.registry.lookup import (
+    aliases_of_key,
+    check_model_name,
+    model_key,
+    newest_number,
+)
+from homeostat.registry.tags import check_tags
+from homeostat.registry.types import Model
+from homeostat.store.dialect import upsert
 from homeostat.store.events import append_event
 
+_COLUMNS = [store.models.c[name] for name in ("key", "name", "description", "created", "updated", "deleted")]
 
-def create_model(conn: Connection, name: str, *, description: str = "", at: int, actor: str) -> Model:
-    """Make a model; one that is there already is returned as it is."""
-    check_name(name, what="model")
-    if insert_new(conn, store.models, [{"name": name, "description": description, "created": at}]):
-        append_event(conn, "model.created", subject=name, at=at, actor=actor, data={"description": description})
+
+def create_model(
+    conn: Connection,
+    name: str,
+    *,
+    description: str = "",
+    tags: Mapping[str, str] | None = None,
+    at: int,
+    actor: str,
+    exist_ok: bool = True,
+) -> Model:
+    """Make a model; one that is there already is returned as it is.
+
+    A name that a deleted model had is a new model's: it inherits no version and no ledger.
+
+    Raises:
+        Invalid: when the name is not usable.
+        Conflict: when it is there already and that is not fine (`exist_ok`).
+    """
+    check_model_name(name)
+    found = conn.execute(_named(name)).first()
+    if found is not None:
+        if not exist_ok:
+            raise Conflict(f"model {name!r:.80} is there already", field="name", next_step="use it, or another name")
+        return get_model(conn, name)
+    taken = conn.execute(sa.select(store.models.c.key).where(store.models.c.key == name)).first() is not None
+    key = new_id() if taken or not NAME.fullmatch(name) else name
+    row = {"key": key, "name": name, "description": description, "created": at, "updated": at}
+    conn.execute(store.models.insert().values(**row))
+    append_event(conn, "model.created", subject=name, at=at, actor=actor, data={"description": description})
+    if tags:
+        set_model_tags(conn, name, tags, at=at)
     return get_model(conn, name)
 
 
 def get_model(conn: Connection, name: str) -> Model:
-    """A model with its aliases.
+    """A model with its tags and where its aliases stand.
 
     Raises:
         NotFound: when there is none; the next step lists close names.
     """
-    row = conn.execute(store.models.select().where(store.models.c.name == name)).mappings().first()
-    if row is None:
-        raise _no_model(conn, name)
-    aliases, newest = aliases_of(conn, name), _newest(conn, name)
-    return Model(**row, aliases=aliases, newest=newest)
+    key = model_key(conn, name)
+    return _models(conn, conn.execute(sa.select(*_COLUMNS).where(store.models.c.key == key)).mappings().all())[0]
 
 
 def list_models(conn: Connection) -> list[Model]:
     """All models by name."""
-    names = conn.execute(sa.select(store.models.c.name).order_by(store.models.c.name)).scalars().all()
-    return [get_model(conn, name) for name in names]
+    table = store.models
+    query = sa.select(*_COLUMNS).where(table.c.deleted.is_(None)).order_by(table.c.name)
+    return _models(conn, conn.execute(query).mappings().all())
 
 
-def register_version(
-    conn: Connection,
-    *,
-    model: str,
-    run_id: str,
-    package: StoredPackage,
-    signature: Signature,
-    bins: Sequence[ColumnBins] = (),
-    evaluation: Mapping[str, Any] | None = None,
-    dataset: str | None = None,
-    lineage: Mapping[str, Any] | None = None,
-    signed: Mapping[str, Any] | None = None,
-    at: int,
-    actor: str,
-) -> ModelVersion:
-    """Give the next number of `model` to what `run_id` made; the same run again returns the version it has.
-
-    Raises:
-        NotFound: when the model has not been created.
-    """
-    lock_model(conn, model)
-    done = conn.execute(_of(model).where(store.versions.c.run_id == run_id)).mappings().first()
-    if done is not None:
-        return _version(done)
-    row = {
-        "model": model,
-        "version": (_newest(conn, model) or 0) + 1,
-        "run_id": run_id,
-        "flavor": package.flavor,
-        "package": msgspec.to_builtins(package.manifest),
-        "package_digest": package.digest,
-        "signature": msgspec.to_builtins(signature),
-        "bins": msgspec.to_builtins(list(bins)),
-        "evaluation": dict(evaluation or {}),
-        "dataset": dataset,
-        "lineage": dict(lineage or {}),
-        "created": at,
-        "actor": actor,
-        "signed": None if signed is None else dict(signed),
-    }
-    conn.execute(store.versions.insert().values(**row))
-    data = {"version": row["version"], "run_id": run_id, "package_digest": package.digest, "dataset": dataset}
-    append_event(conn, "version.registered", subject=model, at=at, actor=actor, data=data)
-    return get_version(conn, model, row["version"])
+def models_of_keys(conn: Connection, keys: Iterable[str]) -> list[Model]:
+    """The models with these keys, in their order."""
+    wanted = list(keys)
+    rows = conn.execute(sa.select(*_COLUMNS).where(store.models.c.key.in_(wanted))).mappings().all()
+    found = {row["key"]: row for row in rows}
+    return _models(conn, [found[key] for key in wanted if key in found])
 
 
-def get_version(conn: Connection, model: str, version: int | str) -> ModelVersion:
-    """The version with this number, or the one an alias stands on.
+def update_model(conn: Connection, name: str, *, description: str, at: int, actor: str) -> Model:
+    """Describe a model anew."""
+    key = model_key(conn, name, lock=True)
+    _set(conn, key, description=description, updated=at)
+    append_event(conn, "model.updated", subject=name, at=at, actor=actor, data={"description": description})
+    return get_model(conn, name)
+
+
+def rename_model(conn: Connection, name: str, new_name: str, *, at: int, actor: str) -> Model:
+    """Give a model another name; versions, aliases and ledger stay its own.
 
     Raises:
-        NotFound: naming the model; the next step lists its aliases and newest version.
+        Conflict: when another model has that name.
     """
-    number = int(version) if isinstance(version, int) or version.isdecimal() else alias_at(conn, model, version)
-    row = conn.execute(_of(model).where(store.versions.c.version == number)).mappings().first()
-    if row is None:
-        raise _no_version(conn, model, version)
-    return _version(row)
+    key = model_key(conn, name, lock=True)
+    check_model_name(new_name)
+    if new_name != name and conn.execute(_named(new_name)).first() is not None:
+        raise Conflict(f"model {new_name!r:.80} is there already", field="new_name", next_step="choose another name")
+    _set(conn, key, name=new_name, updated=at)
+    append_event(conn, "model.renamed", subject=new_name, at=at, actor=actor, data={"from": name})
+    return get_model(conn, new_name)
 
 
-def list_versions(conn: Connection, model: str) -> list[ModelVersion]:
-    """All versions of a model, newest first."""
-    rows = conn.execute(_of(model).order_by(store.versions.c.version.desc())).mappings().all()
-    if not rows:
-        get_model(conn, model)
-    return [_version(row) for row in rows]
+def delete_model(conn: Connection, name: str, *, at: int, actor: str) -> None:
+    """Put a model and its versions into the trash; its aliases are taken away, as the ledger says. Its name is free."""
+    key = model_key(conn, name, lock=True)
+    drop_all_aliases(conn, key, name, at=at, actor=actor, reason="the model was deleted")
+    _set(conn, key, deleted=at, updated=at)
+    append_event(conn, "model.deleted", subject=name, at=at, actor=actor, data={"key": key})
 
 
-def aliases_of(conn: Connection, model: str) -> dict[str, int]:
-    """Where each alias of a model stands."""
-    table = store.aliases
-    query = sa.select(table.c.alias, table.c.version).where(table.c.model == model).order_by(table.c.alias)
-    return {row.alias: row.version for row in conn.execute(query)}
+def set_model_tags(conn: Connection, name: str, tags: Mapping[str, str], *, at: int) -> None:
+    """Set tags."""
+    key = model_key(conn, name, lock=True)
+    rows = [{"model": key, "key": tag, "value": value} for tag, value in check_tags(tags).items()]
+    upsert(conn, store.model_tags, rows, key=["model", "key"], update=["value"])
+    _set(conn, key, updated=at)
 
 
-def alias_at(conn: Connection, model: str, alias: str) -> int:
-    """The number of the version an alias stands on.
+def delete_model_tag(conn: Connection, name: str, tag: str, *, at: int) -> None:
+    """Take a tag away.
 
     Raises:
-        NotFound: when it stands on none; the next step lists the aliases there are.
+        NotFound: when the model has no such tag.
     """
-    known = aliases_of(conn, model)
-    if alias not in known:
-        raise _no_version(conn, model, alias)
-    return known[alias]
+    key, table = model_key(conn, name, lock=True), store.model_tags
+    if not conn.execute(table.delete().where(table.c.model == key, table.c.key == tag)).rowcount:
+        raise NotFound(f"model {name!r:.80} has no tag {tag!r:.80}", field="key", next_step="list its tags")
+    _set(conn, key, updated=at)
 
 
-def lock_model(conn: Connection, name: str) -> None:
-    """Hold the model's row until the transaction ends, so that its writers take turns (SQLite has one writer anyway).
-
-    Raises:
-        NotFound: when there is no such model.
-    """
-    query = sa.select(store.models.c.name).where(store.models.c.name == name).with_for_update()
-    if conn.execute(query).first() is None:
-        raise _no_model(conn, name)
-
-
-def _of(model: str) -> sa.Select[Any]:
-    return store.versions.select().where(store.versions.c.model == model)
-
-
-def _newest(conn: Connection, model: str) -> int | None:
-    query = sa.select(sa.func.max(store.versions.c.version)).where(store.versions.c.model == model)
-    return conn.execute(query).scalar()
+def _models(conn: Connection, rows: Iterable[Any]) -> list[Model]:
+    found = list(rows)
+    table = store.model_tags
+    tags: dict[str, dict[str, str]] = {}
+    query = table.select().where(table.c.model.in_([row["key"] for row in found])).order_by(table.c.key)
+    for model, key, value in conn.execute(query):
+        tags.setdefault(model, {})[key] = value
+    return [
+        Model(
+            **row,
+            aliases=aliases_of_key(conn, row["key"]),
+            newest=newest_number(conn, row["key"]),
+            tags=tags.get(row["key"], {}),
+        )
+        for row in found
+    ]
 
 
-def _version(row: Any) -> ModelVersion:  # a RowMapping; its values are what the table holds
-    values = dict(row)
-    manifest = msgspec.convert(values["package"], dict[str, PackageFile])
-    values["package"] = StoredPackage(values.pop("flavor"), manifest)
-    values["signature"] = msgspec.convert(values["signature"], Signature)
-    values["bins"] = msgspec.convert(values["bins"], tuple[ColumnBins, ...])
-    return ModelVersion(**values)
+def _named(name: str) -> sa.Select[Any]:
+    return sa.select(store.models.c.key).where(store.models.c.name == name, store.models.c.deleted.is_(None))
 
 
-def _no_model(conn: Connection, name: str) -> NotFound:
-    known = conn.execute(sa.select(store.models.c.name).order_by(store.models.c.name)).scalars().all()
-    close = get_close_matches(name, known, n=3, cutoff=0.5) or list(known[:5])
-    step = f"known models: {', '.join(close)}" if close else "no model is registered yet; declare one with: apply"
-    return NotFound(f"there is no model {name!r}", field="model", next_step=step)
-
-
-def _no_version(conn: Connection, model: str, version: int | str) -> NotFound:
-    found = get_model(conn, model)
-    what = f"version {version}" if isinstance(version, int) or version.isdecimal() else f"alias {version!r}"
-    if found.newest is None:
-        step = f"nothing is registered yet; train one with: homeostat train {model}"
-    else:
-        aliases = ", ".join(f"{alias} -> {number}" for alias, number in found.aliases.items()) or "none"
-        step = f"versions run from 1 to {found.newest}, aliases: {aliases}"
-    return NotFound(f"model {model!r} has no {what}", field="version", next_step=step)
+def _set(conn: Connection, key: str, **values: Any) -> None:
+    conn.execute(store.models.update().where(store.models.c.key == key).values(**values))

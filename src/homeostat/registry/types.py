@@ -13,12 +13,17 @@ Kind = Literal["promote", "rollback", "set", "remove"]
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """A name under which versions gather, with where its aliases stand."""
 
+    key: str
+    """What it is known by whatever it is called; `name` may change, or be given to another model later."""
     name: str
     description: str
     created: int
+    updated: int
+    deleted: int | None = None
     aliases: dict[str, int] = {}
     newest: int | None = None
     """Number of the newest version; None while there is none."""
+    tags: dict[str, str] = {}
 
 
 class PicklePermission(msgspec.Struct, frozen=True):
@@ -64,7 +69,7 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     version: int
-    run_id: str
+    run_id: str | None
     package: StoredPackage
     package_digest: str
     signature: Signature
@@ -77,6 +82,14 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     signed: dict[str, Any] | None = None
     """The bundle of model signing; None in versions from before signing."""
+    source: str = ""
+    """Where its maker said it comes from, such as `models:/m-...` or `runs:/...`; empty for the loop's own."""
+    run_link: str = ""
+    description: str = ""
+    stage: str = ""
+    """The declared stage it is in; empty for none."""
+    updated: int = 0
+    tags: dict[str, str] = {}
 
     @property
     def ref(self) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from homeostat.ground.errors import Unavailable
 from homeostat.ground.refs import parse_model_ref
 from homeostat.ground.settings import Settings
-from homeostat.registry.models import get_version
+from homeostat.registry.versions import get_version
 from homeostat.server.guard import check_solo_bind
 from homeostat.server.supervisor import worker_environment
 from homeostat.store.database import open_database

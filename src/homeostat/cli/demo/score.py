@@ -15,7 +15,7 @@ from homeostat.loop.parity import answered_rows
 from homeostat.monitoring.accuracy import joined
 from homeostat.registry.keys import trusted
 from homeostat.registry.loading import load_version
-from homeostat.registry.models import get_version
+from homeostat.registry.versions import get_version
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import open_database
 

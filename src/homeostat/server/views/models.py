@@ -13,8 +13,10 @@ from homeostat.loop.releases import CHALLENGER, CHAMPION
 from homeostat.monitoring.accuracy import counts
 from homeostat.monitoring.alarms import list_alarms
 from homeostat.registry.aliases import history
-from homeostat.registry.models import aliases_of, list_models, list_versions
+from homeostat.registry.lookup import aliases_of
+from homeostat.registry.models import list_models
 from homeostat.registry.types import ModelVersion
+from homeostat.registry.versions import list_versions
 from homeostat.rollout.store import running_rollout
 from homeostat.server.views.cycles import cycle_view
 from homeostat.serving.endpoints import find_endpoint
