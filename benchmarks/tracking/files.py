@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import homeostat as hs
 from benchmarks.tracking.lines import Line, Pair, cost_line, times_better
 from benchmarks.tracking.stage import Stage
 
@@ -19,7 +18,7 @@ def run(stage: Stage) -> Iterator[Line]:
     """Seconds for a folder."""
     with stage.mlflow_clients() as (on_ours, on_peer):
         ways: list[Callable[[str], float]] = [
-            lambda folder: log_natively(stage.ours.url, folder),
+            lambda folder: log_natively(stage, folder),
             lambda folder: on_ours.call("log_artifacts", folder=folder),
             lambda folder: on_peer.call("log_artifacts", folder=folder),
         ]
@@ -30,10 +29,10 @@ def run(stage: Stage) -> Iterator[Line]:
     yield cost_line("1,000 artifacts of 1 kB, both by the MLflow client", same, "s")
 
 
-def log_natively(url: str, folder: str) -> float:
+def log_natively(stage: Stage, folder: str) -> float:
     """The whole client, until the server has every file."""
     started = time.perf_counter()
-    with hs.run("files", url=url) as run:
+    with stage.native_run("files") as run:
         run.artifacts(Path(folder))
     return time.perf_counter() - started
 

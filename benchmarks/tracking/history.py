@@ -13,7 +13,7 @@ from benchmarks.tracking.lines import Line, below, cost_line, measure_pairs
 from benchmarks.tracking.servers import peer_database
 from benchmarks.tracking.stage import Stage
 from benchmarks.tracking.wire import MLFLOW, Wire
-from homeostat.tracking.ingest import Series
+from homeostat.tracking.ops import Series
 
 POINTS = 100_000
 CHART = 1_000
@@ -27,7 +27,7 @@ def run(stage: Stage) -> Iterator[Line]:
     values = np.random.default_rng(7).standard_normal(POINTS).cumsum()
     ours, peer = (wire.new_run() for wire in stage.wires)
     at = (_FIRST + steps) * 1000
-    ingest(stage.our_wire, [[Series(ours, "loss", steps.tobytes(), at.tobytes(), values.tobytes())]])
+    ingest(stage.ours.url, [[Series(ours, "loss", steps.tobytes(), at.tobytes(), values.tobytes())]])
     _load_peer(stage, peer, steps.tolist(), values.tolist())
 
     chart = f"/api/runs/{ours}/metrics/loss?points={CHART}"

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-import homeostat as hs
 from benchmarks.tracking.lines import Line, above, measure_pairs, rate_line, times_better
 from benchmarks.tracking.stage import Stage
 from benchmarks.tracking.wire import MLFLOW, Wire
@@ -25,7 +24,7 @@ def run(stage: Stage) -> Iterator[Line]:
         return log_batches(stage.peer_wire, PEER_BATCHES)
 
     goals = (times_better(100), above(1e6, "points/s"))
-    native = measure_pairs(lambda: log_natively(stage.ours.url), peer, count=3)
+    native = measure_pairs(lambda: log_natively(stage), peer, count=3)
     yield rate_line("metric points, ours by the native client", native, "points/s", *goals)
     same = measure_pairs(lambda: log_batches(stage.our_wire, PEER_BATCHES), peer, count=3)
     yield rate_line("metric points, both by MLflow's log-batch of 1000", same, "points/s")
@@ -47,11 +46,11 @@ def _body(run_id: str, batch: int) -> bytes:
     return json.dumps({"run_id": run_id, "metrics": points}).encode()
 
 
-def log_natively(url: str) -> float:
+def log_natively(stage: Stage) -> float:
     """The whole client: spool, sender, server; the block ends when everything is acknowledged."""
     steps = np.arange(NATIVE_POINTS)
     values = np.random.default_rng(1).random(NATIVE_POINTS)
     started = time.perf_counter()
-    with hs.run("points", url=url) as run:
+    with stage.native_run("points") as run:
         run.log_series("loss", values, steps=steps)
     return NATIVE_POINTS / (time.perf_counter() - started)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.tracking.ingesting import ingest
 from benchmarks.tracking.wire import MLFLOW, Wire
 from homeostat.ground.ids import new_id
-from homeostat.tracking.ingest import EndRun, Op, Params, Series, StartRun
+from homeostat.tracking.ops import EndRun, Op, Params, Series, StartRun
 
 PARAMS, METRICS = 10, 20
 LETTERS = "abcdefghij"
@@ -47,7 +47,7 @@ def make_population(runs: int) -> Population:
 def load_ours(wire: Wire, people: Population, project: str) -> str:
     """Send the runs as a client's spool would; returns the project's id."""
     starts = range(0, len(people.ids), _RUNS_A_STRETCH)
-    ingest(wire, (_operations(people, start, project) for start in starts))
+    ingest(wire.url, (_operations(people, start, project) for start in starts))
     return str(wire.get(f"{MLFLOW}/experiments/get-by-name?experiment_name={project}")["experiment"]["experiment_id"])
 
 

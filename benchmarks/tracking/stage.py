@@ -6,9 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import homeostat as hs
 from benchmarks.tracking.client import MlflowClient, mlflow_client
 from benchmarks.tracking.servers import Server, running, start_ours, start_peer
 from benchmarks.tracking.wire import Wire
+from homeostat.tracking.client import ActiveRun
 
 
 class Stage(NamedTuple):
@@ -22,6 +24,10 @@ class Stage(NamedTuple):
     @property
     def wires(self) -> tuple[Wire, Wire]:
         return self.our_wire, self.peer_wire
+
+    def native_run(self, project: str) -> ActiveRun:
+        """A run of ours as a user begins it, system metrics and all; its spool lies beside the server's folder."""
+        return hs.run(project, url=self.ours.url, home=str(self.ours.folder / "client"))
 
     @contextmanager
     def mlflow_clients(self) -> Iterator[tuple[MlflowClient, MlflowClient]]:

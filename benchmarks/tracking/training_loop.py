@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 
-import homeostat as hs
 from benchmarks.tracking.lines import Line, Pair, below, cost_line
 from benchmarks.tracking.stage import Stage
 
@@ -17,7 +16,7 @@ def run(stage: Stage) -> Iterator[Line]:
         for width in (1, 3, 20):
             rounds = [
                 (
-                    our_call(stage.ours.url, width),
+                    our_call(stage, width),
                     peer.call("log_metrics", count=SYNC_CALLS, width=width) / SYNC_CALLS * 1e6,
                     peer.call("log_metrics_async", count=ASYNC_CALLS, width=width) / ASYNC_CALLS * 1e6,
                 )
@@ -28,10 +27,10 @@ def run(stage: Stage) -> Iterator[Line]:
                 yield cost_line(f"run.log of {width}, peer {how}", pairs, "us", below(20, "us"))
 
 
-def our_call(url: str, width: int) -> float:
+def our_call(stage: Stage, width: int) -> float:
     """Microseconds a call; making the values is not counted."""
     rows = [{f"m{number}": step / (number + 1) for number in range(width)} for step in range(1000)]
-    with hs.run("loop", url=url) as run:
+    with stage.native_run("loop") as run:
         started = time.perf_counter()
         for _ in range(OUR_CALLS // len(rows)):
             for row in rows:

@@ -14,14 +14,13 @@ class Wire:
     """A connection to one server."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         where = urlsplit(url)
         self._connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=300)
 
-    def send(
-        self, method: str, path: str, body: bytes | None = None, *, content_type: str = "application/json"
-    ) -> bytes:
+    def send(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """One request; an answer other than 2xx is an error that shows it."""
-        self._connection.request(method, path, body, {"Content-Type": content_type} if body else {})
+        self._connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
         answer = self._connection.getresponse()
         content = answer.read()
         if answer.status >= 300:
