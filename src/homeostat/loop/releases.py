@@ -4,14 +4,14 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from homeostat.ground.errors import NotFound
+from homeostat.ground.errors import Conflict, NotFound
 from homeostat.loop.declaration import get_declaration
+from homeostat.registry.aliases import remove_alias, set_alias
 from homeostat.registry.aliases import rollback as roll_alias_back
-from homeostat.registry.aliases import set_alias
 from homeostat.registry.lookup import aliases_of
 from homeostat.registry.types import AliasMove
 from homeostat.rollout.store import abort_rollout, running_rollout
-from homeostat.serving.endpoints import set_routing
+from homeostat.serving.endpoints import find_endpoint, set_routing
 from homeostat.serving.types import Arm
 from homeostat.store.events import append_event
 from homeostat.store.outbox import enqueue
@@ -62,6 +62,34 @@ def route(
     set_routing(
         conn, model, model=model, arms=arms, shadows=shadows or [], sticky=sticky, at=at, actor=actor, reason=reason
     )
+
+
+def move_alias(
+    conn: Connection, model: str, alias: str, version: int | None, *, at: int, actor: str, reason: str
+) -> AliasMove:
+    """Set an alias by hand, or (`version` None) take it away. A champion that is served takes its traffic with it.
+
+    Raises:
+        Conflict: when the champion of a served model would go away, or a rollout is under way.
+    """
+    if alias != CHAMPION or find_endpoint(conn, model) is None:
+        if version is None:
+            return remove_alias(conn, model, alias, at=at, actor=actor, reason=reason)
+        return set_alias(conn, model, alias, version, at=at, actor=actor, reason=reason)
+    if version is None:
+        raise Conflict(
+            f"{model!r} is in service and needs a champion", field="alias", next_step="move it to another version"
+        )
+    if running_rollout(conn, model) is not None:
+        raise Conflict(
+            f"a rollout of {model!r} is under way and will move its champion",
+            field="alias",
+            next_step="wait for it, or roll back first",
+        )
+    row = set_alias(conn, model, CHAMPION, version, at=at, actor=actor, reason=reason)
+    route(conn, model, [Arm(version=version, weight=10_000, arm="stable")], at=at, actor=actor, reason=reason)
+    notify(conn, "version.promoted", model, at=at, version=version, reason=reason)
+    return row
 
 
 def roll_back(conn: Connection, model: str, *, at: int, actor: str, reason: str, to: int | None = None) -> AliasMove:

@@ -134,7 +134,7 @@ def rollback(
     done = _move_with_key(conn, model_id, model, key)
     if done is not None:
         return _same_move(done, _check_alias(alias), done.to_version if to is None else to)
-    target = _rollback_target(model, alias, moves_of(conn, model_id, alias), to)
+    target = rollback_target(model, alias, moves_of(conn, model_id, alias), to)
     current = aliases_of_key(conn, model_id).get(alias)
     get_version(conn, model, target)  # a deleted one cannot come back into service
     return move_alias(
@@ -170,7 +170,12 @@ def version_at(conn: Connection, model: str, alias: str, time: int) -> int | Non
     return None if row is None or row.to_version is None else int(row.to_version)
 
 
-def _rollback_target(model: str, alias: str, moves: list[AliasMove], to: int | None) -> int:
+def rollback_target(model: str, alias: str, moves: list[AliasMove], to: int | None) -> int:
+    """The version an alias goes back to: an earlier holder `to`, or the one before the present one.
+
+    Raises:
+        Conflict: when there is nothing to go back to, or `to` never held the alias.
+    """
     holders = _holders(moves)
     current = holders[-1] if holders else None
     held = sorted({move.to_version for move in moves if move.to_version is not None})
