@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     from homeostat.registry.formats.pickled import allow_pickle
     from homeostat.rollout.types import canary, shadow
     from homeostat.sdk.connect import connect, current_run, log, run
+    from homeostat.sdk.integrations.keras import keras_callback
+    from homeostat.sdk.integrations.lightgbm import lightgbm_callback
+    from homeostat.sdk.integrations.lightning import lightning_logger
+    from homeostat.sdk.integrations.sklearn import autolog_sklearn
+    from homeostat.sdk.integrations.torch import watch_torch
+    from homeostat.sdk.integrations.transformers import transformers_callback
+    from homeostat.sdk.integrations.xgboost import xgboost_callback
 
 _HOMES = {
     "homeostat.evaluation.gates": ("at_least", "at_most", "beats_champion", "no_slice_worse"),
@@ -53,6 +60,13 @@ _HOMES = {
     "homeostat.registry.formats.pickled": ("allow_pickle",),
     "homeostat.rollout.types": ("canary", "shadow"),
     "homeostat.sdk.connect": ("connect", "current_run", "log", "run"),
+    "homeostat.sdk.integrations.keras": ("keras_callback",),
+    "homeostat.sdk.integrations.lightgbm": ("lightgbm_callback",),
+    "homeostat.sdk.integrations.lightning": ("lightning_logger",),
+    "homeostat.sdk.integrations.sklearn": ("autolog_sklearn",),
+    "homeostat.sdk.integrations.torch": ("watch_torch",),
+    "homeostat.sdk.integrations.transformers": ("transformers_callback",),
+    "homeostat.sdk.integrations.xgboost": ("xgboost_callback",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -66,6 +80,7 @@ __all__ = [
     "allow_pickle",
     "at_least",
     "at_most",
+    "autolog_sklearn",
     "beats_champion",
     "canary",
     "column",
@@ -75,7 +90,10 @@ __all__ = [
     "data_drift",
     "drifted",
     "errors",
+    "keras_callback",
     "latency",
+    "lightgbm_callback",
+    "lightning_logger",
     "log",
     "maximum",
     "mean",
@@ -88,8 +106,11 @@ __all__ = [
     "shadow",
     "skew",
     "total",
+    "transformers_callback",
+    "watch_torch",
     "when",
     "worse",
+    "xgboost_callback",
 ]
 
 

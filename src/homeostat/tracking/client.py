@@ -103,6 +103,10 @@ class ActiveRun(BulkLog, MediaLog):
 
     log_params = params
 
+    def has_param(self, key: str) -> bool:
+        """Whether this parameter is recorded already, as far as this process knows."""
+        return key in self._params
+
     def tags(self, values: Mapping[str, str] | None = None, /, **more: str) -> None:
         """Set tags; unlike parameters they may change."""
         given = dict(values or {}) | more
