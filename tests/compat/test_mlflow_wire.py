@@ -89,9 +89,8 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(mlflow_sqlite: Mlflow) -> 
 
 
 def test_proto_json_is_read_as_protobuf_reads_it(mlflow_sqlite: Mlflow) -> None:
-    run_id = mlflow_sqlite.post("/runs/create", experiment_id="0", start_time="1000", run_name=None, unknown=[{}])[
-        "run"
-    ]["info"]["run_id"]
+    made = mlflow_sqlite.post("/runs/create", experiment_id="0", start_time="1000", run_name=None, unknown=[{}])
+    run_id = made["run"]["info"]["run_id"]
     mlflow_sqlite.post("/runs/set-tag", run_uuid=run_id, key="k", value=None)
     body = f'{{"run_id": "{run_id}", "key": "m", "value": NaN, "timestamp": "5", "step": "7"}}'
     assert mlflow_sqlite.request("POST", f"{API}/runs/log-metric", content=body).status_code == 200

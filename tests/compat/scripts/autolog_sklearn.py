@@ -1,4 +1,5 @@
 """scikit-learn's autologging."""
+# ruff: noqa: T201  a script, and it says how it went
 
 import mlflow
 from mlflow.tracking import MlflowClient
