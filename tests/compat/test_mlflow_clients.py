@@ -63,6 +63,8 @@ def run_script(name: str, server_url: str, folder: Path) -> None:
         "autolog_lightgbm",
         "autolog_xgboost",
         "tracing",
+        "traces_in_depth",
+        "logged_models",
     ],
 )
 def test_an_unchanged_script_runs(server_url: str, tmp_path: Path, name: str) -> None:

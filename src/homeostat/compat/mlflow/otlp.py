@@ -76,7 +76,7 @@ def _messages(body: bytes, media_type: str) -> Iterator[Any]:
                 field="Content-Type",
                 next_step=f"send {_PROTOBUF} or {_JSON}",
             )
-    except (DecodeError, ParseError, ValueError, RecursionError) as error:
+    except (DecodeError, ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Invalid("Invalid OpenTelemetry format", field="body", next_step="send an OTLP trace export") from error
     if not request.resource_spans:
         raise Invalid("Invalid OpenTelemetry format - no spans found", field="body", next_step="send spans")
