@@ -5,11 +5,13 @@ Production traffic goes to the worker's own port. While a worker is being starte
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
-
-import httpx
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from homeostat.serving.routes import WORKER_KEY
+
+if TYPE_CHECKING:
+    import httpx
 
 PREFIXES = ("/v2", "/invocations", "/endpoints", "/ping")
 _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "upgrade", "te", "trailer"}
@@ -27,7 +29,12 @@ class PredictionProxy:
         self._key = key
         self._serving_url = serving_url
         self._max_body = max_body
-        self._client = httpx.AsyncClient(timeout=60.0, limits=httpx.Limits(max_keepalive_connections=32))
+
+    @cached_property
+    def _client(self) -> "httpx.AsyncClient":
+        import httpx  # 50 ms that a server which is only tracked to need not pay before it listens
+
+        return httpx.AsyncClient(timeout=60.0, limits=httpx.Limits(max_keepalive_connections=32))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope.get("path", "")
@@ -41,6 +48,8 @@ class PredictionProxy:
         await self._forward(scope, body, send)
 
     async def _forward(self, scope: Any, body: bytes, send: Any) -> None:
+        import httpx
+
         query = scope.get("query_string", b"").decode()
         url = self._serving_url() + scope["path"] + (f"?{query}" if query else "")
         headers = [(key, value) for key, value in scope["headers"] if key.decode().lower() not in _OURS]
