@@ -1,7 +1,8 @@
 """The hooks for PyTorch, Lightning, Keras and transformers, driven by the real libraries.
 
 They are too large for the project's own environment, so this is run by hand, in one that has them:
-`pip install torch lightning keras transformers accelerate` beside Homeostat, then `python tests/manual/deep_learning_hooks.py`.
+`pip install torch lightning keras transformers accelerate` beside Homeostat, then
+`python tests/manual/deep_learning_hooks.py`.
 """
 
 import os

@@ -4,6 +4,7 @@ import math
 import os
 import pickle
 import threading
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -237,6 +238,33 @@ def test_a_forked_child_joins_with_a_spool_of_its_own_and_does_not_end_the_run(
     detail = detail_of(sqlite_database, run.id)
     assert detail.run.status == "finished" and detail.metrics["child"] == 5.0
     assert sorted(points_of(sqlite_database, run.id, "loss").values.tolist()) == [0.0, 1.0, 2.0]
+
+
+def test_what_a_forked_child_could_not_send_is_shipped_by_its_parent(
+    sqlite_database: Database, sqlite_places: "Places"
+) -> None:
+    with ActiveRun(sqlite_places.at(), "exp") as run:
+        run.log(loss=0.0)
+        child = os.fork()
+        if child == 0:
+            run.log_metrics({"child": 5.0})
+            os._exit(0)  # at once: its sender has had no time
+        os.waitpid(child, 0)
+    assert detail_of(sqlite_database, run.id).metrics == {"loss": 0.0, "child": 5.0}
+    assert list_spools(sqlite_places.home) == []
+
+
+def test_a_child_of_multiprocessing_ends_its_part_by_itself(sqlite_database: Database, sqlite_places: "Places") -> None:
+    with ActiveRun(sqlite_places.at(), "exp") as run:
+        children = [get_context("fork").Process(target=lambda n=n: run.log_metrics({f"p{n}": n})) for n in range(3)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+        assert [child.exitcode for child in children] == [0, 0, 0]
+        assert len(list_spools(sqlite_places.home)) == 1  # theirs are shipped and gone
+    detail = detail_of(sqlite_database, run.id)
+    assert detail.metrics == {"p0": 0, "p1": 1, "p2": 2} and detail.run.status == "finished"
 
 
 def test_a_run_cannot_be_pickled_and_says_what_to_do(sqlite_places: "Places") -> None:

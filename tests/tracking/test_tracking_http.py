@@ -92,11 +92,11 @@ def test_logging_costs_a_training_loop_less_than_20_microseconds(server: Server,
 
 
 def test_bytes_that_the_server_has_are_not_sent_again(server: Server, tmp_path: Path) -> None:
-    data = np.random.default_rng(2).bytes(10_000)
+    data = np.random.default_rng(2).bytes(100_000)
     digest = stage_bytes_in(tmp_path, data)
     target = HttpTarget(server.url)
     target.put_file(digest, tmp_path / "files" / digest)
-    (tmp_path / "files" / digest).write_bytes(b"other bytes of another length")  # would be refused, were they sent
+    (tmp_path / "files" / digest).write_bytes(b"other" * 20_000)  # would be refused, were they sent
     target.put_file(digest, tmp_path / "files" / digest)
     target.close()
 
@@ -118,9 +118,7 @@ def test_an_upload_that_was_cut_off_goes_on_behind_what_is_there(server: Server,
     assert answer.content == data
 
 
-def test_a_server_that_is_away_does_not_stop_a_run(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_server_that_is_away_does_not_stop_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.MonkeyPatch.context() as environ:
         environ.setenv("HOMEOSTAT_RUN_WAIT", "500ms")
         run = hs.run("exp", home=str(tmp_path), url="http://127.0.0.1:9")

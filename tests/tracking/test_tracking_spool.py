@@ -20,7 +20,7 @@ from homeostat.tracking.spool.decode import Decoder
 from homeostat.tracking.spool.folder import LOG, Header, is_alive, list_spools, read_header, spools_of
 from homeostat.tracking.spool.leftovers import Shipped, ship_leftovers
 from homeostat.tracking.spool.points import PointLog
-from homeostat.tracking.spool.records import HEAD, OP, Stretch, checked_stretches, framed
+from homeostat.tracking.spool.records import HEAD, KEYS, OP, Stretch, checked_stretches, framed
 from homeostat.tracking.spool.target import KnownRun
 from homeostat.tracking.spool.writer import SpoolWriter
 from homeostat.tracking.types import RunDetail
@@ -108,6 +108,19 @@ def test_damage_in_the_middle_costs_what_was_there_and_is_told(
     (result,) = ship(sqlite_places)
     assert result.state == "shipped" and 0 < result.damaged < 100
     assert len(losses(sqlite_database, run.id)) in (98, 99)
+
+
+def test_points_whose_keys_stood_in_damage_are_counted_as_lost(
+    sqlite_database: Database, sqlite_places: "Places"
+) -> None:
+    run, folder = abandoned(sqlite_places)
+    data = bytearray((folder / LOG).read_bytes())
+    keys = data.index(KEYS + b"\x92")
+    data[keys] ^= 0xFF
+    (folder / LOG).write_bytes(bytes(data))
+    (result,) = ship(sqlite_places)
+    assert (result.state, result.rejected) == ("shipped", 100) and result.damaged > 0
+    assert detail_of(sqlite_database, run.id).run.status == "killed"
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 100, b"\x4d\x5e\xff\xff\xff\xff" * 50, b"\x00" * 4096])

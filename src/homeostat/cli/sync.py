@@ -37,7 +37,7 @@ def sync(*, home: str | None, url: str | None, as_json: bool) -> None:
         click.echo("Nothing is left to ship.")
     else:
         table([_row(result) for result in results], header=("run", "project", "to", "state", "MB", "note"))
-    if any(result.state == "waiting" for result in results):
+    if any(result.state in ("waiting", "refused") for result in results):
         sys.exit(3)
 
 

@@ -17,7 +17,7 @@ from homeostat.tracking.observe import Observers
 from homeostat.tracking.open_run import Outlet
 from homeostat.tracking.ops import EndRun, Inputs, Op, Params, ResumeRun, StartRun, Tags
 from homeostat.tracking.place import Place
-from homeostat.tracking.resume import Begun, find_last, forget, look_up, note_begun
+from homeostat.tracking.resume import Begun, find_last, forget, look_up, note_begun, ship_what_children_left
 from homeostat.tracking.spool.points import PointLog
 from homeostat.tracking.types import Ending
 from homeostat.tracking.values import as_text, check_key, check_project_name, storable
@@ -146,6 +146,8 @@ class ActiveRun(BulkLog, MediaLog):
             self._is_ended = True
         _open_runs.leave(self)
         outlet.close()
+        if process.has_forked() and self._steps_at_fork is None and not self._place.is_offline:
+            ship_what_children_left(self._place, self.id)
         if status == "finished":
             forget(self._place.home, self.id)
 

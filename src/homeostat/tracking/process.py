@@ -20,11 +20,18 @@ class Watched(Protocol):
 
 _watched: "weakref.WeakSet[Watched]" = weakref.WeakSet()
 
+_children: list[bool] = []
+
 
 def watch(run: Watched) -> None:
     """End the run when the process exits without having ended it, and let go of it in forked children."""
     _hook()
     _watched.add(run)
+
+
+def has_forked() -> bool:
+    """Whether this process has children that may have joined its runs."""
+    return bool(_children)
 
 
 def end_with_child(run: Watched) -> None:
@@ -40,7 +47,7 @@ def _hook() -> None:
     # sender of a short script may come to import it only then.
     importlib.import_module("concurrent.futures.thread")
     atexit.register(_end_all)
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_let_go, after_in_parent=lambda: _children.append(True))
 
 
 def _end_all() -> None:
@@ -53,5 +60,6 @@ def _end_all() -> None:
 
 
 def _let_go() -> None:
+    _children.clear()
     for run in list(_watched):
         run._forked()  # noqa: SLF001  the one who calls it, as the name of the protocol says

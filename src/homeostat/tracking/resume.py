@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from homeostat.ground.errors import NotFound, Unavailable
+from homeostat.ground.errors import HomeostatError, NotFound, Unavailable
 from homeostat.tracking.place import Place
 from homeostat.tracking.spool.folder import is_alive, list_spools, read_header, spools_of
 from homeostat.tracking.spool.leftovers import ship_leftovers
@@ -66,6 +66,12 @@ def look_up(place: Place, run: str) -> KnownRun:
     if found is None and not _lies_here(place.home, run):
         raise NotFound(f"there is no run {run!r:.80} to resume", field="resume", next_step="homeostat run ls")
     return found or KnownRun()
+
+
+def ship_what_children_left(place: Place, run: str) -> None:
+    """Ship the spools of forked children that have ended without shipping all of theirs."""
+    with contextlib.suppress(HomeostatError):  # they stay, and `homeostat sync` tells of them
+        ship_leftovers(place.home, place.open_target, accepts=lambda header: header.run == run and not header.ends_run)
 
 
 def _lies_here(home: Path, run: str) -> bool:

@@ -29,6 +29,8 @@ class Decoder:
     def __init__(self, run: str) -> None:
         self._run = run
         self._shapes: dict[int, list[str]] = {}
+        self.unnamed = 0
+        """Records whose keys were lost with a damaged stretch."""
 
     def decode(self, data: bytes) -> list[Op]:
         """The operations of whole records, a `Series` for each key last."""
@@ -69,7 +71,9 @@ class Decoder:
         start, size = position + HEAD.size, HEAD.size + length
         kind, shape = _KIND_AND_SHAPE.unpack_from(data, start)
         rows = _same_shape(data, position, size, start)
-        if rows < _SAME_FROM:
+        if shape not in self._shapes:
+            self.unnamed += rows
+        elif rows < _SAME_FROM:
             single.setdefault((kind, shape), []).extend(range(position, position + rows * size, size))
         else:
             block = np.frombuffer(data, np.uint8, rows * size, position).reshape(rows, size)

@@ -14,6 +14,7 @@ from homeostat.tracking.spool.target import KnownRun
 
 CHUNK_BYTES = 4 << 20
 """Of a file, in one request: an upload that is cut off goes on behind the last whole chunk."""
+_SENT_UNASKED = 1 << 16
 _TIMEOUT = 60.0
 _AWAY = (OSError, http.client.HTTPException)
 _REFUSALS = {400: errors.Invalid, 404: errors.NotFound, 409: errors.Conflict, 413: errors.TooLarge}
@@ -49,7 +50,8 @@ class HttpTarget:
 
     def put_file(self, digest: str, path: Path) -> None:
         target, size = f"/api/blobs/{digest}", path.stat().st_size
-        state = self._upload_state(target)
+        # Asking first costs a request, which is more than a small file does.
+        state = _UploadState(complete=False, offset=0) if size <= _SENT_UNASKED else self._upload_state(target)
         with path.open("rb") as source:
             while not state.complete:
                 source.seek(state.offset or 0)

@@ -34,12 +34,12 @@ class Shipped(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     target: str
     state: str
-    """'shipped'; 'alive', its process writes it still; 'waiting', the target is away; 'unreadable'."""
+    """'shipped'; 'alive', its process writes it still; 'waiting', the target is away; 'refused' by it; 'unreadable'."""
     bytes: int = 0
     damaged: int = 0
     """Bytes in its middle that could not be read."""
     rejected: int = 0
-    """Operations that the target refused."""
+    """Operations that the target refused, or that nothing could be made of."""
     was_killed: bool = False
     problem: str = ""
 
@@ -103,11 +103,11 @@ def _ship_if_left(
         except Unavailable as error:
             return _result(header, "waiting", problem=str(error), was_killed=was_killed)
         except HomeostatError as error:
-            return _result(header, "waiting", problem=str(error))
+            return _result(header, "refused", problem=str(error), was_killed=was_killed)
         size = (folder / LOG).stat().st_size
         if not run_goes_on:  # else it is looked at again when the run's other process has ended
             remove_spool(folder)
-        rejected = len(shipment.rejected)
+        rejected = len(shipment.rejected) + shipment.unnamed
         state = "shipped"
         return _result(header, state, size=size, damaged=shipment.damaged, rejected=rejected, was_killed=was_killed)
 

@@ -49,6 +49,11 @@ class Shipment:
             return -1
         return len(data)
 
+    @property
+    def unnamed(self) -> int:
+        """Records that were whole, but whose keys stood in a damaged stretch."""
+        return self._decoder.unnamed
+
     def ship_left(self) -> None:
         """Ship everything of a spool whose writer is gone; damage is passed over, a torn tail is left out."""
         for stretch in self.stretches():
