@@ -10,8 +10,9 @@ from sqlalchemy.engine import Connection
 from homeostat.ground.errors import Invalid
 from homeostat.ground.filters import parse_filter, parse_order
 from homeostat.tracking import store
+from homeostat.tracking.search.conditions import Condition
 from homeostat.tracking.search.order import Column, Place, after, query_mark, read_token, write_token
-from homeostat.tracking.search.trace_conditions import KINDS, Condition, attribute_column, redirected, trace_condition
+from homeostat.tracking.search.trace_conditions import KINDS, attribute_column, redirected, trace_condition
 from homeostat.tracking.traces import traces_of
 from homeostat.tracking.types import Trace
 
