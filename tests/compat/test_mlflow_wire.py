@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from urllib.parse import urlencode
 
 import pytest
 import sqlalchemy as sa
@@ -125,6 +126,31 @@ def test_what_is_missing_is_named(mlflow_sqlite: Mlflow, path: str, body: dict[s
     message = mlflow_sqlite.refused(path, **body)
     assert "Missing value for required parameter" in message
     assert field in message
+
+
+ODD = ["\x00", "a\x00b", "\ud800", "😀", "' or 1=1 --", "%s", "\u202e", "a" * 100_000]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+def test_odd_text_in_any_parameter_never_breaks_the_server(mlflow: Mlflow, odd: str) -> None:
+    run_id = mlflow.start()
+    body = dict.fromkeys(("name", "new_name", "key", "value", "filter", "page_token", "experiment_name"), odd)
+    body |= {"run_id": run_id, "experiment_id": "0", "experiment_ids": ["0"], "metric_key": odd, "user_id": odd}
+    body |= {"timestamp": 1, "path": odd, "run_name": odd, "model_json": odd, "artifact_location": odd}
+    body |= {"params": [{"key": "p", "value": odd}], "tags": [{"key": "t", "value": odd}], "order_by": [odd]}
+    subjects = ("/mlflow/experiments/", "/mlflow/runs/", "/mlflow/metrics/", "/mlflow/artifacts/", "/mlflow-artifacts/")
+    ours = [route for route in all_routes() if route.path.startswith(subjects) and "{" not in route.path]
+    for route in ours:
+        for method in route.methods:
+            url = f"/api/2.0{route.path}"
+            if method == "GET":
+                sent = {key: value for key, value in body.items() if isinstance(value, str)}
+                query = urlencode(sent, errors="surrogatepass") if len(odd) < 1000 else ""
+                response = mlflow.request(method, f"{url}?{query}")
+            else:
+                response = mlflow.request(method, url, content=json.dumps(body).encode())
+            assert response.status_code in (200, 400, 404), (method, url, response.text)
+    assert mlflow.run(run_id)["info"]["run_id"] == run_id
 
 
 def test_faults_of_the_server_tell_nothing_of_its_inside(capsys: pytest.CaptureFixture[str]) -> None:

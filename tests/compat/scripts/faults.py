@@ -1,5 +1,5 @@
 """What MLflow's server refuses is refused here in the same way, and the client says so."""
-# ruff: noqa: ANN001, ANN002, ANN003, ANN201, FBT003, PT017, T201  a user's script, which is no test of ours
+# ruff: noqa: ANN001, ANN002, ANN003, ANN201, PT017, T201  a user's script, which is no test of ours
 
 import mlflow
 from mlflow.exceptions import MlflowException

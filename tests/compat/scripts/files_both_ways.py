@@ -1,5 +1,5 @@
 """Files to the server and back: small, empty, large, in parts, odd names, figures, tables, images."""
-# ruff: noqa: ANN001, ANN002, ANN003, ANN201, FBT003, PT017, T201  a user's script, which is no test of ours
+# ruff: noqa: ANN001, ANN201, T201  a user's script, which is no test of ours
 
 import hashlib
 import os

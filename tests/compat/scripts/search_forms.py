@@ -1,5 +1,5 @@
 """Every form of filter and order that MLflow's documentation shows."""
-# ruff: noqa: ANN001, ANN002, ANN003, ANN201, FBT003, PT017, T201  a user's script, which is no test of ours
+# ruff: noqa: ANN001, ANN003, ANN201, PT017, T201  a user's script, which is no test of ours
 
 import time
 

@@ -1,5 +1,5 @@
 """Traces: a decorated function, spans by hand, search, tags."""
-# ruff: noqa: ANN001, ANN002, ANN003, ANN201, T201  a user's script, which is no test of ours
+# ruff: noqa: ANN001, ANN201, T201  a user's script, which is no test of ours
 
 import mlflow
 from mlflow.tracking import MlflowClient

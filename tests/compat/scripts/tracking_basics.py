@@ -1,5 +1,5 @@
 """What nearly every training script does; nothing here knows of Homeostat."""
-# ruff: noqa: ANN001, ANN002, ANN003, ANN201, FBT003, PT017, T201  a user's script, which is no test of ours
+# ruff: noqa: FBT003, T201  a user's script, which is no test of ours
 
 import math
 import tempfile

@@ -106,6 +106,8 @@ class MlflowApp:
     async def _answer(self, route: Route, parts: dict[str, Any], scope: Any, receive: Any, send: Any) -> None:
         head = scope["method"] == "HEAD"
         try:
+            if route.before is not None:
+                route.before(parts)
             if route.stores_body:
                 received = await store_body(receive, self._blobs, self._threads)
                 if received is None:  # the caller hung up: half a file is no file

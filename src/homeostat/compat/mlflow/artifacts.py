@@ -1,5 +1,6 @@
 """MLflow's artifacts: the listing of a run, and the proxy through which clients send and fetch files."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -151,6 +152,10 @@ def _file_place(path: str) -> Place:
     return place
 
 
+def _check_target(parts: Mapping[str, str]) -> None:
+    _file_place(parts["artifact_path"])
+
+
 def put_received(conn: Connection, place: Place, received: Received | None) -> None:
     """Name a body that has been stored."""
     assert received is not None  # the route stores its body
@@ -194,7 +199,7 @@ ROUTES = [
     Route(("GET",), "/mlflow/artifacts/list", ListOfRun, list_of_run, "read"),
     Route(("GET",), "/mlflow-artifacts/artifacts", ListProxied, list_proxied, "read"),
     Route(("GET",), _PROXY, Proxied, download, "read"),
-    Route(("PUT",), _PROXY, Proxied, upload, "write", stores_body=True),
+    Route(("PUT",), _PROXY, Proxied, upload, "write", stores_body=True, before=_check_target),
     Route(("DELETE",), _PROXY, Proxied, delete, "write"),
     Route(("GET",), "/get-artifact", OfRun, get_of_run, "read"),
     Route(("POST",), "/mlflow/upload-artifact", OfRun, upload_of_run, "write", stores_body=True),

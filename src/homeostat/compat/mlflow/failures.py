@@ -89,6 +89,12 @@ def failure_of(error: BaseException, *, conflict: str, where: str) -> Failure:
         return Failure(STATUS[code], code, str(error))
     if _says_disk_full(error):
         return Failure(503, "TEMPORARILY_UNAVAILABLE", "the server's disk is full; free some space and try again")
+    if isinstance(error, sa.exc.StatementError) and isinstance(error.orig, UnicodeError | OverflowError):
+        error = error.orig  # it never reached the database
+    if isinstance(error, UnicodeError | sa.exc.DataError):
+        return Failure(400, "INVALID_PARAMETER_VALUE", "a text holds NUL or half a character; send plain Unicode")
+    if isinstance(error, OverflowError):
+        return Failure(400, "INVALID_PARAMETER_VALUE", "a number is beyond 64 bits; send a smaller one")
     sys.stderr.write(f"{where}: {''.join(traceback.format_exception(error))}")
     if isinstance(error, sa.exc.OperationalError):
         return Failure(503, "TEMPORARILY_UNAVAILABLE", "the server's database cannot be reached now; try again")

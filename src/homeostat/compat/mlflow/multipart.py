@@ -5,6 +5,7 @@ at the end; so an upload outlives a restart, and parts of one that was given up 
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -113,6 +114,10 @@ def _check_upload(upload_id: str) -> None:
         raise Invalid(f"Invalid upload id: {upload_id!r:.80}", field="upload_id", next_step="take it from mpu/create")
 
 
+def _check_part(parts: Mapping[str, str]) -> None:
+    _check_upload(parts["upload_id"])
+
+
 def _digests(parts: list[Part]) -> list[str]:
     ordered = sorted(parts, key=lambda part: part.part_number)
     if not ordered or [part.part_number for part in ordered] != list(range(1, len(ordered) + 1)):
@@ -142,7 +147,15 @@ _PROXY = "/mlflow-artifacts/mpu"
 
 ROUTES = [
     Route(("POST",), f"{_PROXY}/create/{{artifact_path}}", Create, create, "write", takes_headers=True),
-    Route(("PUT",), f"{_PROXY}/part/{{upload_id}}/{{number}}", PutPart, put_part, "write", stores_body=True),
+    Route(
+        ("PUT",),
+        f"{_PROXY}/part/{{upload_id}}/{{number}}",
+        PutPart,
+        put_part,
+        "write",
+        stores_body=True,
+        before=_check_part,
+    ),
     Route(("POST",), f"{_PROXY}/complete/{{artifact_path}}", Finish, complete, "write"),
     Route(("POST",), f"{_PROXY}/abort/{{artifact_path}}", Finish, abort, "write"),
 ]

@@ -3,7 +3,7 @@
 Each subject (`experiments.py`, `runs.py`, ...) lists its own in `ROUTES`; `app.py` gathers and dispatches them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 import msgspec
@@ -69,6 +69,8 @@ class Route(msgspec.Struct, frozen=True):
     """MLflow's error code for our `Conflict`: it says INVALID_PARAMETER_VALUE where nothing is doubled."""
     stores_body: bool = False
     """The body becomes a blob as it comes in; `reads` finds it as `received`."""
+    before: Callable[[Mapping[str, str]], Any] | None = None
+    """Looks at the path's parts before the body is read, and raises for those that would be refused anyway."""
     takes_bytes: bool = False
     """The body is no JSON; `reads` finds it as `content`, beside the `headers` (names in lower case)."""
     takes_headers: bool = False
