@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from homeostat.ground.clock import DAY
 from homeostat.ground.errors import Conflict, Corrupt, NotFound
 from homeostat.server.gc import collect
 from homeostat.store.blobs import BlobStore
-from homeostat.store.database import Database, open_database
+from homeostat.store.database import Database, metadata, open_database
 from homeostat.store.migrate import upgrade
-from homeostat.tracking import archive, artifacts, inputs, projects, runs, series, trash
+from homeostat.tracking import archive, artifacts, inputs, models, projects, runs, series, trash
 from homeostat.tracking.lookup import writable
 from homeostat.tracking.points import points_of
 from homeostat.tracking.types import DatasetInput
@@ -180,3 +181,18 @@ def test_a_changed_or_broken_archive_is_refused(sqlite_database: Database, blobs
     with pytest.raises(Corrupt, match="no whole archive"):
         archive.import_archive(empty, fresh, file, at=NOW, actor="bob")
     empty.close()
+
+
+def test_a_purged_project_leaves_no_row_behind(database: Database, blobs: BlobStore) -> None:
+    run = filled(database, blobs)
+    with database.write() as conn:
+        project = projects.named(conn, "exp")
+        made = models.create_model(conn, project.id, name="m", source_run=run, at=1, params={"depth": "3"}, actor="ada")
+        artifacts.log_artifact(conn, blobs, made.id, "MLmodel", b"x")
+        trash.delete_project(conn, project.id, at=2, actor="ada")
+    collect(database, blobs, now=NOW, actor="ada", dry_run=False)
+    with database.read() as conn:
+        tables = [table for name, table in metadata.tables.items() if name.startswith("tracking_")]
+        left = {table.name: conn.execute(sa.select(sa.func.count()).select_from(table)).scalar() for table in tables}
+    assert {name for name, count in left.items() if count} == {"tracking_projects"}
+    assert left["tracking_projects"] == 1  # Default

@@ -9,20 +9,14 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from homeostat.ground.errors import Conflict, NotFound
+from homeostat.ground.errors import Conflict
 from homeostat.store.events import append_event
 from homeostat.tracking import store
 from homeostat.tracking.lookup import no_run
+from homeostat.tracking.models import purge_models
 from homeostat.tracking.projects import find_by_name, get_project
+from homeostat.tracking.traces import delete_traces_before
 from homeostat.tracking.types import Project
-
-_CHILDREN = (
-    (store.params, store.params.c.run),
-    (store.tags, store.tags.c.run),
-    (store.series, store.series.c.run),
-    (store.points, store.points.c.run),
-    (store.dataset_inputs, store.dataset_inputs.c.run),
-)
 
 
 def delete_run(conn: Connection, run_id: str, *, at: int, actor: str) -> None:
@@ -115,22 +109,31 @@ def purge_runs(conn: Connection, run_ids: Sequence[str], *, at: int, actor: str)
         number, deleted = _number(conn, run_id)
         if deleted is None:
             raise Conflict(f"run {run_id} is not in the trash", field="run_id", next_step="delete it first")
-        for table, column in _CHILDREN:
-            conn.execute(table.delete().where(column == number))
+        conn.execute(store.run_traces.delete().where(store.run_traces.c.run == run_id))
         conn.execute(store.artifacts.delete().where(store.artifacts.c.owner == run_id))
-        conn.execute(store.runs.delete().where(store.runs.c.no == number))
+        _delete_whole(conn, store.runs, store.runs.c.no == number)
         append_event(conn, "run.purged", subject=run_id, at=at, actor=actor)
 
 
 def purge_projects(conn: Connection, project_ids: Sequence[int], *, at: int, actor: str) -> None:
-    """Remove empty projects of the trash for good."""
+    """Remove projects of the trash for good, with the logged models and traces that are left in them."""
     for project_id in project_ids:
-        for table in (store.project_tags, store.datasets):
-            conn.execute(table.delete().where(table.c.project == project_id))
-        gone = sa.and_(store.projects.c.id == project_id, store.projects.c.deleted.is_not(None))
-        if not conn.execute(store.projects.delete().where(gone)).rowcount:
-            raise NotFound(f"no project {project_id} is in the trash", field="project", next_step="delete it first")
+        if get_project(conn, project_id).deleted is None:
+            raise Conflict(f"project {project_id} is not in the trash", field="project", next_step="delete it first")
+        for table, column in ((store.models, store.models.c.id), (store.traces, store.traces.c.id)):
+            owners = sa.select(column).where(table.c.project == project_id)
+            conn.execute(store.artifacts.delete().where(store.artifacts.c.owner.in_(owners)))
+        _delete_whole(conn, store.projects, store.projects.c.id == project_id)
         append_event(conn, "project.purged", subject=str(project_id), at=at, actor=actor)
+
+
+def _delete_whole(conn: Connection, table: sa.Table, which: sa.ColumnElement[bool]) -> None:
+    """Delete rows with all that refers to them, found by the foreign keys, so that no table can be forgotten."""
+    for child in table.metadata.sorted_tables:
+        for key in child.foreign_keys:
+            if key.column.table is table and child is not table:
+                _delete_whole(conn, child, key.parent.in_(sa.select(key.column).where(which)))
+    conn.execute(table.delete().where(which))
 
 
 def _mark(conn: Connection, run_id: str, *, deleted: int | None) -> bool:
