@@ -6,7 +6,7 @@ import pytest
 
 from homeostat.ground.errors import Conflict, Invalid, NotFound
 from homeostat.store.database import Database
-from homeostat.tracking import models, projects, runs
+from homeostat.tracking import artifacts, models, projects, runs, traces, trash
 from homeostat.tracking.lookup import run_number
 from homeostat.tracking.model_metrics import log_model_metrics, log_run_models, run_models
 from homeostat.tracking.search.models import DatasetFilter, ModelOrder, search_models
@@ -215,3 +215,20 @@ def test_the_same_measurement_again_adds_nothing(shelf: Database) -> None:
         with pytest.raises(NotFound, match="log the model first"):
             log_model_metrics(conn, RUN, {"m-none": [ModelMetric(key="acc", value=0.5, at=1)]})
     assert len(one(shelf, "a").metrics) == 2
+
+
+def test_what_a_purged_project_held_goes_with_it(shelf: Database) -> None:
+    model = one(shelf, "a")
+    with shelf.write() as conn:
+        log_run_models(conn, RUN, [RunModel(model.id)], direction="output")
+        artifacts.put_artifact(conn, model.id, "MLmodel", digest="0" * 64, size=1)
+        traces.record_trace(conn, "tr-1", model.project_id, requested=1, tags={"k": "v"})
+        traces.link_traces(conn, RUN, ["tr-1"])
+        trash.delete_project(conn, model.project_id, at=5, actor="ada")
+        trash.purge_runs(conn, [RUN], at=6, actor="ada")
+        trash.purge_projects(conn, [model.project_id], at=6, actor="ada")
+        with pytest.raises(NotFound):
+            models.get_model(conn, model.id, allow_deleted=True)
+        with pytest.raises(NotFound):
+            traces.get_trace(conn, "tr-1")
+        assert artifacts.list_artifacts(conn, model.id) == []
