@@ -95,9 +95,9 @@ def test_bytes_that_the_server_has_are_not_sent_again(server: Server, tmp_path: 
     data = np.random.default_rng(2).bytes(100_000)
     digest = stage_bytes_in(tmp_path, data)
     target = HttpTarget(server.url)
-    target.put_file(digest, tmp_path / "files" / digest)
+    target.put_files({digest: tmp_path / "files" / digest})
     (tmp_path / "files" / digest).write_bytes(b"other" * 20_000)  # would be refused, were they sent
-    target.put_file(digest, tmp_path / "files" / digest)
+    target.put_files({digest: tmp_path / "files" / digest})
     target.close()
 
 
@@ -111,7 +111,7 @@ def test_an_upload_that_was_cut_off_goes_on_behind_what_is_there(server: Server,
         file.write(b"\0" * 100)  # what is there already is not read again
     with hs.run("files", home=str(tmp_path / "home"), url=server.url) as run:
         target = HttpTarget(server.url)
-        target.put_file(digest, path)
+        target.put_files({digest: path})
         target.close()
         run.artifact("big.bin", data)
     answer = httpx.get(f"{server.url}/api/runs/{run.id}/artifacts/big.bin")

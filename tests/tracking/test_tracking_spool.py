@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,8 +192,8 @@ def test_an_answer_that_is_lost_does_not_double_anything(sqlite_database: Databa
                 raise Unavailable("the answer was lost")
             return reply
 
-        def put_file(self, digest: str, path: Path) -> None:
-            self.target.put_file(digest, path)
+        def put_files(self, files: Mapping[str, Path]) -> None:
+            self.target.put_files(files)
 
         def run(self, run_id: str) -> KnownRun | None:
             return self.target.run(run_id)

@@ -148,6 +148,14 @@ def _files(tracking: Tracking) -> list[HTTPRouteHandler]:
         offset = tracking.uploads.offset(digest)
         return {"complete": offset is None, "offset": offset}
 
+    several = msgspec.msgpack.Decoder(list[bytes])
+
+    @post("/api/blobs", opt=WRITE, status_code=200)
+    async def put_blobs(request: Request[Any, Any, Any]) -> list[str]:
+        """Small blobs by the dozen, a MessagePack list of bytes; answers with their digests."""
+        body = await request.body()
+        return await sync_to_thread(lambda: tracking.put_blobs(several.decode(body)))
+
     @put("/api/blobs/{digest:str}", opt=UPLOAD, status_code=200)
     async def put_blob(request: Request[Any, Any, Any], digest: FromPath[str]) -> dict[str, Any]:
         """Bytes of a blob from `Upload-Offset` on; `Upload-Length` is its whole size."""
@@ -161,7 +169,7 @@ def _files(tracking: Tracking) -> list[HTTPRouteHandler]:
             here = await sync_to_thread(lambda: tracking.append_blob(digest, chunks, offset=offset, size=total))
         return {"complete": here is None, "offset": total if here is None else here}
 
-    return [folder, file, upload, put_blob]
+    return [folder, file, upload, put_blob, put_blobs]
 
 
 def _housekeeping(tracking: Tracking) -> list[HTTPRouteHandler]:

@@ -1,5 +1,6 @@
 """Shipping into a catalogue of this process."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 from homeostat.tracking.ingest import ingest, spool_position
 from homeostat.tracking.ops import IngestBatch, IngestReply
+from homeostat.tracking.spool.bundles import bundles_of, is_small
 from homeostat.tracking.spool.known import known_run
 from homeostat.tracking.spool.target import KnownRun
 
@@ -39,9 +41,13 @@ class CatalogueTarget:
                 "the catalogue is busy or away", field="database", next_step="it is tried again"
             ) from error
 
-    def put_file(self, digest: str, path: Path) -> None:
-        if not self._blobs.exists(digest):
-            self._blobs.put_file(path)
+    def put_files(self, files: Mapping[str, Path]) -> None:
+        new = [path for digest, path in files.items() if not self._blobs.exists(digest)]
+        for bundle in bundles_of(new):
+            self._blobs.put_many([path.read_bytes() for path in bundle])
+        for path in new:
+            if not is_small(path):
+                self._blobs.put_file(path)
 
     def run(self, run_id: str) -> KnownRun | None:
         try:

@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,11 +11,11 @@ import msgspec
 
 from homeostat.ground import errors
 from homeostat.tracking.ops import IngestBatch, IngestReply
+from homeostat.tracking.spool.bundles import bundles_of, is_small
 from homeostat.tracking.spool.target import KnownRun
 
 CHUNK_BYTES = 4 << 20
 """Of a file, in one request: an upload that is cut off goes on behind the last whole chunk."""
-_SENT_UNASKED = 1 << 16
 _TIMEOUT = 60.0
 _AWAY = (OSError, http.client.HTTPException)
 _REFUSALS = {400: errors.Invalid, 404: errors.NotFound, 409: errors.Conflict, 413: errors.TooLarge}
@@ -48,19 +49,13 @@ class HttpTarget:
         answer = self._ask("POST", "/api/ingest", msgspec.msgpack.encode(batch), _MSGPACK)
         return msgspec.json.decode(answer, type=IngestReply)
 
-    def put_file(self, digest: str, path: Path) -> None:
-        target, size = f"/api/blobs/{digest}", path.stat().st_size
-        # Asking first costs a request, which is more than a small file does.
-        state = _UploadState(complete=False, offset=0) if size <= _SENT_UNASKED else self._upload_state(target)
-        with path.open("rb") as source:
-            while not state.complete:
-                source.seek(state.offset or 0)
-                headers = {"Upload-Offset": str(state.offset or 0), "Upload-Length": str(size)}
-                try:
-                    answer = self._ask("PUT", target, source.read(CHUNK_BYTES), _BYTES | headers)
-                    state = msgspec.json.decode(answer, type=_UploadState)
-                except errors.Conflict:  # somebody else uploads the same bytes, or an earlier answer was lost
-                    state = self._upload_state(target)
+    def put_files(self, files: Mapping[str, Path]) -> None:
+        for bundle in bundles_of(files.values()):
+            body = msgspec.msgpack.encode([path.read_bytes() for path in bundle])
+            self._ask("POST", "/api/blobs", body, _MSGPACK)
+        for digest, path in files.items():
+            if not is_small(path):
+                self._upload(digest, path)
 
     def run(self, run_id: str) -> KnownRun | None:
         wanted = {"filter": f"attributes.run_id = '{run_id}'", "view": "all", "limit": 1}
@@ -73,6 +68,20 @@ class HttpTarget:
 
     def close(self) -> None:
         self._connection.close()
+
+    def _upload(self, digest: str, path: Path) -> None:
+        """Send what the server has not got of a file, chunk by chunk."""
+        target, size = f"/api/blobs/{digest}", path.stat().st_size
+        state = self._upload_state(target)
+        with path.open("rb") as source:
+            while not state.complete:
+                source.seek(state.offset or 0)
+                headers = {"Upload-Offset": str(state.offset or 0), "Upload-Length": str(size)}
+                try:
+                    answer = self._ask("PUT", target, source.read(CHUNK_BYTES), _BYTES | headers)
+                    state = msgspec.json.decode(answer, type=_UploadState)
+                except errors.Conflict:  # somebody else uploads the same bytes, or an earlier answer was lost
+                    state = self._upload_state(target)
 
     def _upload_state(self, target: str) -> "_UploadState":
         return msgspec.json.decode(self._ask("GET", f"{target}/upload"), type=_UploadState)

@@ -92,6 +92,7 @@ class Shipment:
     def _put_files(self, ops: list[Op]) -> list[Op]:
         """Bring files before the operations that name them; gives the operations without those whose file is gone."""
         kept: list[Op] = []
+        files: dict[str, Path] = {}
         for op in ops:
             if isinstance(op, Files):
                 path = self._folder / FILES / op.digest
@@ -99,8 +100,9 @@ class Shipment:
                     _log.warning("run %s: the bytes of %s are gone from the spool", op.run, op.path)
                     self.rejected.append(Rejected(len(kept), f"the bytes of {op.path} are gone", "path"))
                     continue
-                self._target.put_file(op.digest, path)
+                files[op.digest] = path
             kept.append(op)
+        self._target.put_files(files)
         return kept
 
     def _ship(self, batch: IngestBatch) -> bool:

@@ -1,5 +1,6 @@
 """Where spools are shipped to: a server or a catalogue, behind one small contract."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -28,8 +29,8 @@ class Target(Protocol):
         """Hand over a stretch; Conflict says that it does not begin at `position`."""
         ...
 
-    def put_file(self, digest: str, path: Path) -> None:
-        """Make sure that the bytes of `path` are stored under their digest."""
+    def put_files(self, files: Mapping[str, Path]) -> None:
+        """Make sure that the bytes of files are stored under their digests."""
         ...
 
     def run(self, run_id: str) -> KnownRun | None:
