@@ -22,6 +22,7 @@ def check_blobs() -> Iterator[tuple[str, Check]]:
     yield "bytes come back under their digest", _comes_back
     yield "the digest is BLAKE3", _is_blake3
     yield "a file is stored like its bytes", _file_like_bytes
+    yield "bytes that come in bit by bit are a blob once they are whole", _received
     yield "the same bytes are stored once", _stored_once
     yield "a large blob can be read as a stream", _read_as_stream
     yield "a blob that is not there is NotFound", _missing
@@ -74,6 +75,22 @@ def _file_like_bytes(url: str) -> None:
         assert path.read_bytes() == _LARGE
     assert digest == digest_of(_LARGE)
     assert store.get(digest) == _LARGE
+
+
+def _received(url: str) -> None:
+    store = BlobStore(url)
+    for _ in range(2):  # the second time it is there already
+        incoming = store.receive()
+        for start in range(0, len(_LARGE), 100_000):
+            incoming.write(_LARGE[start : start + 100_000])
+        digest = incoming.finish()
+        incoming.discard()
+        assert (digest, incoming.size) == (digest_of(_LARGE), len(_LARGE))
+        assert store.get(digest) == _LARGE
+    given_up = store.receive()
+    given_up.write(b"half")
+    given_up.discard()
+    assert len(_files(url)) == 1
 
 
 def _stored_once(url: str) -> None:
