@@ -229,6 +229,9 @@ def test_assessments_are_logged_changed_replaced_and_deleted(mlflow: Mlflow) -> 
     assert problem(mlflow.request("POST", base, json={"assessment": {"assessment_name": "x"}})) == INVALID
     assert problem(mlflow.request("POST", base, json={"assessment": {"feedback": {"value": 1}}})) == INVALID
     assert problem(mlflow.request("GET", f"{base}/a-none")) == MISSING
+    odd = b'{"assessment": {"assessment_name": "odd", "feedback": {"value": "\\ud800\\u0000"}}}'
+    kept = mlflow.request("POST", base, content=odd).json()["assessment"]
+    assert kept["feedback"]["value"] == "?\ufffd"
     assert problem(mlflow.request("POST", f"{V3}/tr-none/assessments", json={"assessment": body})) == MISSING
 
 

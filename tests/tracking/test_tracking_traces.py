@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from homeostat.ground.errors import Conflict, Invalid, NotFound
@@ -148,6 +149,7 @@ def test_an_order_puts_what_is_missing_last_over_every_page(journal: Database, l
     assert found(journal, "", "name", limit=limit) == "abc"
     assert found(journal, "", "tags.team DESC", "timestamp_ms ASC", limit=limit) == "abc"
     assert found(journal, "", "client_request_id", limit=limit) == "acb"
+    assert found(journal, "", "run_id ASC", limit=limit) == "acb"
 
 
 @pytest.mark.parametrize(
@@ -251,13 +253,7 @@ def test_an_assessment_that_is_replaced_counts_no_more_until_its_heir_is_deleted
         heir = said("tr-a", "heir", value=False)
         old = said("tr-a", "good", value=True).id
         assessments.mark_valid(conn, "tr-a", old, is_valid=False)
-        assessments.put_assessment(
-            conn,
-            Assessment(
-                **{name: getattr(heir, name) for name in heir.__struct_fields__ if name != "data"},
-                data={"overrides": old},
-            ),
-        )
+        assessments.put_assessment(conn, msgspec.structs.replace(heir, data={"overrides": old}))
         assert not assessments.get_assessment(conn, "tr-a", old).is_valid
         assessments.delete_assessment(conn, "tr-a", heir.id)
         assert assessments.get_assessment(conn, "tr-a", old).is_valid
@@ -265,3 +261,6 @@ def test_an_assessment_that_is_replaced_counts_no_more_until_its_heir_is_deleted
             assessments.get_assessment(conn, "tr-b", old)
         with pytest.raises(NotFound, match="no trace"):
             assessments.put_assessment(conn, said("tr-none", "good", value=True))
+        stolen = msgspec.structs.replace(said("tr-b", "good", value=False), id=old)
+        with pytest.raises(Conflict, match="another trace's"):
+            assessments.put_assessment(conn, stolen)

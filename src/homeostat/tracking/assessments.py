@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from homeostat.ground.errors import Invalid, NotFound
+from homeostat.ground.errors import Conflict, Invalid, NotFound
 from homeostat.store.dialect import upsert
 from homeostat.tracking import store
 from homeostat.tracking.types import Assessment
@@ -23,6 +23,7 @@ def put_assessment(conn: Connection, assessment: Assessment) -> Assessment:
 
     Raises:
         NotFound: when there is no such trace.
+        Conflict: when its id belongs to another trace's.
         Invalid: when its name or kind is not usable, or it is too large.
     """
     table = store.traces
@@ -32,6 +33,7 @@ def put_assessment(conn: Connection, assessment: Assessment) -> Assessment:
             f"there is no trace {assessment.trace_id!r:.80}", field="trace_id", next_step="search for traces"
         )
     _check(assessment)
+    _check_owner(conn, assessment, number)
     row = {
         "id": assessment.id,
         "trace": number,
@@ -115,6 +117,15 @@ def _check(assessment: Assessment) -> None:
     if len(msgspec.json.encode(assessment.data)) > _SIZE_LIMIT:
         raise Invalid(
             f"assessment {assessment.name!r:.80} is too large", field="assessment", next_step="use at most 1 MB"
+        )
+
+
+def _check_owner(conn: Connection, assessment: Assessment, trace: int) -> None:
+    table = store.assessments
+    owner = conn.execute(sa.select(table.c.trace).where(table.c.id == assessment.id)).scalar()
+    if owner not in (None, trace):
+        raise Conflict(
+            f"assessment {assessment.id!r:.60} is another trace's", field="assessment_id", next_step="leave its id out"
         )
 
 

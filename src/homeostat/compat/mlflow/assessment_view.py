@@ -9,6 +9,7 @@ from homeostat.compat.mlflow.reading import require
 from homeostat.ground.errors import Invalid
 from homeostat.ground.ids import new_id
 from homeostat.tracking.types import Assessment
+from homeostat.tracking.values import storable
 
 KINDS = ("feedback", "expectation", "issue")
 
@@ -19,9 +20,11 @@ def assessment_of(body: dict[str, Any], *, trace_id: str, now: int) -> Assessmen
     Raises:
         Invalid: when it has no name, or not exactly one kind.
     """
+    body = _storable(body)
     kind = kind_of(body)
-    created = read_timestamp(body["create_time"], "create_time") if body.get("create_time") else now
-    updated = read_timestamp(body["last_update_time"], "last_update_time") if body.get("last_update_time") else created
+    created = read_timestamp(_text(body, "create_time"), "create_time") if body.get("create_time") else now
+    changed = _text(body, "last_update_time")
+    updated = read_timestamp(changed, "last_update_time") if changed else created
     assessment_id = _text(body, "assessment_id") or f"a-{new_id()}"
     is_valid = body.get("valid", True) is not False
     data = body | {
@@ -58,6 +61,15 @@ def kind_of(body: dict[str, Any]) -> str:
         field="assessment",
         next_step="send one of them, as an object",
     )
+
+
+def _storable(value: Any) -> Any:
+    """Without what no database takes: lone surrogates, NUL."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(key): _storable(item) for key, item in value.items()}
+    return [_storable(item) for item in value] if isinstance(value, list) else value
 
 
 def _value(said: dict[str, Any]) -> Any:

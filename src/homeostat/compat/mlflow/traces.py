@@ -288,7 +288,8 @@ ROUTES = [
     Route(("DELETE",), _TAGS, TraceTag, delete_tag, "write", version="3.0"),
     Route(("PATCH",), _TAGS, TraceTag, set_tag, "write"),
     Route(("DELETE",), _TAGS, TraceTag, delete_tag, "write"),
-    Route(("POST",), "/mlflow/traces/delete-traces", DeleteTraces, delete, "write", version="3.0"),
-    Route(("POST",), "/mlflow/traces/delete-traces", DeleteTraces, delete, "write"),
+    # Traces have no trash: what is deleted is gone, which is an admin's to decide.
+    Route(("POST",), "/mlflow/traces/delete-traces", DeleteTraces, delete, "admin", version="3.0"),
+    Route(("POST",), "/mlflow/traces/delete-traces", DeleteTraces, delete, "admin"),
     Route(("POST",), "/mlflow/traces/link-to-run", LinkTraces, link, "write"),
 ]

@@ -48,7 +48,8 @@ _ELSEWHERE = {
     "prompt": Key("tags", "mlflow.linkedPrompts"),
     "text": Key("span", "content"),
 }
-_RUN = "mlflow.sourceRun"
+RUN = Key("metadata", "mlflow.sourceRun")
+"""Where the run a trace was made in is noted."""
 _MILLISECOND_LIMIT = 2**53
 
 
@@ -106,7 +107,7 @@ def _of_text(conn: Connection, node: Compare) -> Condition:
 
 def _of_run(conn: Connection, node: Compare) -> Condition:
     """The run a trace was made in, or was linked to later."""
-    made_in = _of_text(conn, Compare(Key("metadata", _RUN), node.op, node.values))
+    made_in = _of_text(conn, Compare(RUN, node.op, node.values))
     if node.op == "IS":
         return made_in
     link = store.run_traces

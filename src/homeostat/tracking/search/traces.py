@@ -12,7 +12,7 @@ from homeostat.ground.filters import parse_filter, parse_order
 from homeostat.tracking import store
 from homeostat.tracking.search.conditions import Condition
 from homeostat.tracking.search.order import Column, Place, after, query_mark, read_token, write_token
-from homeostat.tracking.search.trace_conditions import KINDS, attribute_column, redirected, trace_condition
+from homeostat.tracking.search.trace_conditions import KINDS, RUN, attribute_column, redirected, trace_condition
 from homeostat.tracking.traces import traces_of
 from homeostat.tracking.types import Trace
 
@@ -68,7 +68,7 @@ def _order(items: Sequence[str]) -> tuple[Any, tuple[Column, ...]]:
     columns: list[Column] = []
     for place, text in enumerate(item for item in items if item.strip()):
         item = parse_order(text, kinds=KINDS)
-        key = redirected(item.key)
+        key = RUN if str(item.key).lower() == "run_id" else redirected(item.key)
         if key.kind == "attributes":
             name, column = attribute_column(key, field="order_by")
             blank: Any = "" if name == "client_request_id" else 0
