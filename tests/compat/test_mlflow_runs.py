@@ -228,6 +228,8 @@ def test_the_trash_hides_refuses_and_gives_back(mlflow: Mlflow) -> None:
     mlflow.refused("/runs/create", experiment_id=experiment)
     mlflow.refused("/experiments/delete", MISSING, experiment_id=experiment)
     mlflow.refused("/experiments/delete", experiment_id="0")
+    mlflow.refused("/experiments/update", experiment_id=experiment, new_name="f")
+    mlflow.refused("/experiments/set-experiment-tag", experiment_id=experiment, key="k", value="v")
     assert mlflow.request("GET", f"{API}/experiments/get-by-name?experiment_name=e").status_code == 404
     mlflow.post("/experiments/restore", experiment_id=experiment)
     assert mlflow.run(run_id)["info"]["lifecycle_stage"] == "active"

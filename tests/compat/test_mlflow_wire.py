@@ -78,6 +78,15 @@ def test_a_body_that_is_no_object_is_refused(mlflow_sqlite: Mlflow, body: bytes,
     assert (answer.status_code, answer.json()["error_code"]) == (400, code)
 
 
+def test_a_body_that_does_not_claim_to_be_json_is_refused(mlflow_sqlite: Mlflow) -> None:
+    url = f"{API}/experiments/create"
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        answer = mlflow_sqlite.request("POST", url, content=b'{"name": "x"}', headers={"content-type": kind})
+        assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    kind = "application/json; charset=utf-8"
+    assert mlflow_sqlite.request("POST", url, content=b'{"name": "x"}', headers={"content-type": kind}).is_success
+
+
 def test_a_value_of_the_wrong_type_is_refused_by_name(mlflow_sqlite: Mlflow) -> None:
     assert "start_time" in mlflow_sqlite.refused("/runs/create", experiment_id="0", start_time="soon")
     assert "tags" in mlflow_sqlite.refused("/runs/create", experiment_id="0", tags="a")

@@ -11,7 +11,7 @@ import msgspec
 
 from homeostat.compat.mlflow.bodies import read_body, store_body
 from homeostat.compat.mlflow.failures import Failure, failure_of
-from homeostat.compat.mlflow.reading import read_request
+from homeostat.compat.mlflow.reading import check_type, read_request
 from homeostat.compat.mlflow.replies import send_bytes, send_failure, send_file
 from homeostat.compat.mlflow.routing import Router
 from homeostat.compat.mlflow.wire import Context, FileAnswer, Raw, Route
@@ -117,6 +117,8 @@ class MlflowApp:
                 whole = await read_body(receive)
                 if whole is None:
                     return
+                if whole and not route.takes_bytes:
+                    check_type(scope["headers"])
                 body = whole
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._threads, self._run, route, parts, scope, body)

@@ -99,7 +99,8 @@ def update(context: Context, body: Update) -> dict[str, Any]:
     number, name = experiment_number(body.experiment_id), require(body.new_name, "new_name")
     context.identity.require_project(name)
     with context.database.write() as conn:
-        reachable_project(context, conn, number)
+        if reachable_project(context, conn, number).deleted is not None:
+            raise Invalid("Cannot rename a non-active experiment", field="experiment_id", next_step="restore it first")
         rename_project(conn, number, name, at=context.clock.now(), actor=context.identity.name)
     return {}
 

@@ -8,7 +8,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -53,6 +53,21 @@ def read_request(reads: type[Any], *, parts: Mapping[str, Any], query: bytes, bo
         return _once_more(reads, error, parts=parts, query=query, body=body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _converted(_gathered(reads, parts=parts, query=query, body=body), reads)
+
+
+def check_type(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """See that a body claims to be JSON: a form of another site's page can send anything else without asking.
+
+    Raises:
+        Invalid: as MLflow words it.
+    """
+    for name, value in headers:
+        if name.lower() == b"content-type" and value.split(b";")[0].strip().lower() != b"application/json":
+            raise Invalid(
+                "Bad Request. Content-Type must be one of ['application/json']",
+                field="Content-Type",
+                next_step="send the header Content-Type: application/json",
+            )
 
 
 def require(value: Any, name: str) -> Any:
