@@ -20,13 +20,8 @@ from homeostat.ground.clock import Clock
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 
-PREFIXES = (
-    "/api/2.0/mlflow",
-    "/ajax-api/2.0/mlflow",
-    "/api/3.0/mlflow",
-    "/ajax-api/3.0/mlflow",
-    "/api/2.0/mlflow-artifacts",
-    "/ajax-api/2.0/mlflow-artifacts",
+_API = ("/api/2.0/mlflow", "/ajax-api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/3.0/mlflow")
+_PLAIN = (
     "/health",
     "/version",
     "/get-artifact",
@@ -165,4 +160,4 @@ def all_routes() -> list[Route]:
 
 def is_ours(path: str) -> bool:
     """Whether a path is MLflow's: its API under any of its prefixes, or one of its plain routes."""
-    return path.startswith(PREFIXES[:6]) or any(path == item or path.startswith(f"{item}/") for item in PREFIXES[6:])
+    return path.startswith(_API) or any(path == item or path.startswith(f"{item}/") for item in _PLAIN)
