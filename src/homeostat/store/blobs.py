@@ -52,8 +52,11 @@ class BlobStore:
 
     def put_many(self, many: Sequence[bytes]) -> list[str]:
         """Store several blobs at once: most of a small one's time is waiting for the disk, and they wait together."""
-        with ThreadPoolExecutor(min(8, max(1, len(many)))) as threads:
-            return list(threads.map(self.put, many))
+        try:
+            with ThreadPoolExecutor(min(8, max(1, len(many)))) as threads:
+                return list(threads.map(self.put, many))
+        except RuntimeError:  # a process on its way out gets no threads any more
+            return [self.put(data) for data in many]
 
     def put_file(self, path: Path) -> str:
         """Store a file's bytes; returns their digest."""

@@ -71,12 +71,13 @@ class Outlet:
 
     def close(self) -> None:
         """Wait, for a bounded time, until all has arrived; say what has not."""
+        self.writer.write_waiting()
         arrived = self.sender.wait(self.place.wait) if self.sender else False
         if self.sender:
             self.sender.stop()
+        if arrived and not self.writer.waiting:
+            remove_spool(self.writer.folder)  # before its lock is given up: nobody finds it half removed
         self.writer.close()
-        if arrived and not self.writer.lost:
-            remove_spool(self.writer.folder)
         self._say_what_is_left(arrived=arrived)
 
     def _say_what_is_left(self, *, arrived: bool) -> None:

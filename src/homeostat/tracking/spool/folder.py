@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import mmap
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from homeostat.tracking.spool.records import HEAD, HEADER, checked_stretches
+from homeostat.tracking.spool.records import HEAD, HEADER, Log, checked_stretches
 
 LOG, FILES, CONSOLE = "log", "files", "console"
 _HEADER_LIMIT = 1 << 16
@@ -63,6 +64,17 @@ def read_header(folder: Path) -> Header | None:
     except msgspec.DecodeError:
         return None
     return header if header.version == 1 else None
+
+
+@contextmanager
+def mapped_log(folder: Path) -> Iterator[Log]:
+    """A spool's log as if it were bytes, without taking it into memory: it may be larger than that."""
+    with (folder / LOG).open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as log:
+            yield log
 
 
 @contextmanager

@@ -18,10 +18,16 @@ CHUNK_BYTES = 4 << 20
 """Of a file, in one request: an upload that is cut off goes on behind the last whole chunk."""
 _TIMEOUT = 60.0
 _AWAY = (OSError, http.client.HTTPException)
-_REFUSALS = {400: errors.Invalid, 404: errors.NotFound, 409: errors.Conflict, 413: errors.TooLarge}
+_REFUSALS = {kind.code: kind for kind in (errors.Invalid, errors.NotFound, errors.Conflict, errors.TooLarge)}
 _MSGPACK = {"Content-Type": "application/x-msgpack"}
 _JSON = {"Content-Type": "application/json"}
 _BYTES = {"Content-Type": "application/octet-stream"}
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    error: str
+    code: str = ""
+    field: str = ""
 
 
 class _UploadState(msgspec.Struct, frozen=True):
@@ -118,10 +124,11 @@ class HttpTarget:
         return answer.status, answer.read()
 
     def _error(self, status: int, answer: bytes) -> errors.HomeostatError:
+        """Our server's refusals by their code; whatever else answers here may be another server tomorrow."""
         try:
-            text = str(msgspec.json.decode(answer)["error"])
-        except (msgspec.DecodeError, KeyError, TypeError):
-            text = f"the server answered {status}"
+            said = msgspec.json.decode(answer, type=_Refusal)
+        except msgspec.DecodeError:
+            said = _Refusal(f"{self.url} answered {status}", "too_large" if status == 413 else "")
         if status in (401, 403):
-            return errors.Denied(text, field="token", next_step="give a token that may write in HOMEOSTAT_TOKEN")
-        return _REFUSALS.get(status, errors.Unavailable)(text)
+            return errors.Denied(said.error, field="token", next_step="give a token that may write in HOMEOSTAT_TOKEN")
+        return _REFUSALS.get(said.code, errors.Unavailable)(said.error, field=said.field)

@@ -15,10 +15,11 @@ from homeostat.tracking.spool.folder import (
     is_alive,
     list_spools,
     lock_if_left,
+    mapped_log,
     read_header,
     remove_spool,
 )
-from homeostat.tracking.spool.records import HEAD, OP, Stretch, checked_stretches, framed
+from homeostat.tracking.spool.records import HEAD, OP, Log, Stretch, checked_stretches, framed
 from homeostat.tracking.spool.shipment import Shipment
 from homeostat.tracking.spool.staging import stage_file
 from homeostat.tracking.spool.target import Target
@@ -102,6 +103,8 @@ def _ship_if_left(
                 shipment.close()
         except Unavailable as error:
             return _result(header, "waiting", problem=str(error), was_killed=was_killed)
+        except OSError as error:
+            return _result(header, "refused", problem=f"the spool cannot be read: {error.strerror}")
         except HomeostatError as error:
             return _result(header, "refused", problem=str(error), was_killed=was_killed)
         size = (folder / LOG).stat().st_size
@@ -115,10 +118,10 @@ def _ship_if_left(
 def _close(folder: Path, header: Header) -> bool:
     """End the spool of a run that never ended: cut its torn tail, add what it printed, and that it was killed."""
     path = folder / LOG
-    data = path.read_bytes()
-    stretches = checked_stretches(data)
-    if _has_ended(data, stretches):
-        return False
+    with mapped_log(folder) as log:
+        stretches = checked_stretches(log)
+        if _has_ended(log, stretches):
+            return False
     ended = path.stat().st_mtime_ns // 1000
     ops: list[Files | EndRun] = []
     if (folder / CONSOLE).is_file():
@@ -126,17 +129,17 @@ def _close(folder: Path, header: Header) -> bool:
         ops.append(Files(header.run, CONSOLE_ARTIFACT, digest, size))
     ops.append(EndRun(header.run, "killed", ended, "the process ended without a word"))
     end = stretches[-1].end
-    with path.open("r+b") as log:
-        log.truncate(end)
-        log.seek(end)
+    with path.open("r+b") as file:
+        file.truncate(end)
+        file.seek(end)
         for op in ops:
-            log.write(record := framed(OP + msgspec.msgpack.encode(op), end))
+            file.write(record := framed(OP + msgspec.msgpack.encode(op), end))
             end += len(record)
     os.utime(path, ns=(ended * 1000, ended * 1000))
     return True
 
 
-def _has_ended(data: bytes, stretches: list[Stretch]) -> bool:
+def _has_ended(data: Log, stretches: list[Stretch]) -> bool:
     for stretch in stretches:
         position = stretch.end if stretch.is_damaged else stretch.start
         while position < stretch.end:

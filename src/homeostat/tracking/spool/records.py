@@ -4,6 +4,7 @@ A record is `magic u16, length u32, crc32 u32, payload`; the checksum begins wit
 over from elsewhere never pass for a record. The first byte of a payload says what it is.
 """
 
+import mmap
 import struct
 from zlib import crc32
 
@@ -23,6 +24,7 @@ SERIES_HEAD = struct.Struct("<cII")
 RECORD_LIMIT = 4 << 20
 """Bytes of a payload: so that a record always fits into a request."""
 
+Log = bytes | mmap.mmap
 _MAGIC_BYTES = struct.pack("<H", MAGIC)
 _SEED = 0xFFFFFFFF
 
@@ -40,7 +42,7 @@ def framed(payload: bytes, position: int) -> bytes:
     return HEAD.pack(MAGIC, len(payload), crc32(payload, position & _SEED)) + payload
 
 
-def checked_stretches(data: bytes, start: int = 0) -> list[Stretch]:
+def checked_stretches(data: Log, start: int = 0) -> list[Stretch]:
     """What a log holds from `start` on, once its writer is gone: records, and damage between records.
 
     A torn tail is no stretch: nothing behind the last whole record is ever shipped.
@@ -68,14 +70,14 @@ def whole_records(data: memoryview, limit: int) -> int:
     return position
 
 
-def _good_until(data: bytes, position: int) -> int:
+def _good_until(data: Log, position: int) -> int:
     """The end of the run of records that begins at `position`."""
     while (end := _record_end(data, position)) > 0:
         position = end
     return position
 
 
-def _record_end(data: bytes, position: int) -> int:
+def _record_end(data: Log, position: int) -> int:
     """Where the record at `position` ends; 0 when there is none."""
     if position + HEAD.size > len(data):
         return 0
@@ -83,10 +85,10 @@ def _record_end(data: bytes, position: int) -> int:
     start, end = position + HEAD.size, position + HEAD.size + length
     if magic != MAGIC or length > 2 * RECORD_LIMIT or end > len(data):
         return 0
-    return end if crc32(memoryview(data)[start:end], position & _SEED) == checksum else 0
+    return end if crc32(data[start:end], position & _SEED) == checksum else 0
 
 
-def _next_record(data: bytes, position: int) -> int:
+def _next_record(data: Log, position: int) -> int:
     """Where the next whole record behind damage begins; -1 when there is none."""
     position = data.find(_MAGIC_BYTES, position + 1)
     while position >= 0 and not _record_end(data, position):

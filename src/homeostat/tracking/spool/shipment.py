@@ -4,10 +4,10 @@ import logging
 import os
 from pathlib import Path
 
-from homeostat.ground.errors import Conflict, HomeostatError, TooLarge, Unavailable
+from homeostat.ground.errors import Conflict, HomeostatError, Invalid, TooLarge, Unavailable
 from homeostat.tracking.ops import Files, IngestBatch, Op, Rejected
 from homeostat.tracking.spool.decode import Decoder
-from homeostat.tracking.spool.folder import FILES, LOG, Header
+from homeostat.tracking.spool.folder import FILES, LOG, Header, mapped_log
 from homeostat.tracking.spool.records import Stretch, checked_stretches, whole_records
 from homeostat.tracking.spool.target import Target
 
@@ -65,7 +65,8 @@ class Shipment:
 
     def stretches(self) -> list[Stretch]:
         """What the log of a writer that is gone holds."""
-        return checked_stretches((self._folder / LOG).read_bytes())
+        with mapped_log(self._folder) as log:
+            return checked_stretches(log)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -114,11 +115,14 @@ class Shipment:
         except Conflict:
             self.position = None
             return False
-        except TooLarge as error:
+        except (TooLarge, Invalid) as error:
             if self._batch_bytes > _SMALLEST_BATCH:
                 self._batch_bytes //= 2
                 return False
+            if not error.field:  # a proxy's word, not our server's: what is refused today may pass tomorrow
+                raise
             reply = self._target.ship(self._refused(batch, error))
+        self._batch_bytes = min(BATCH_BYTES, 2 * self._batch_bytes)
         self.position = reply.position
         for rejected in reply.rejected:
             _log.warning("run %s: the server refused: %s", self._header.run, rejected.error)
