@@ -128,7 +128,7 @@ def enter_stage(
 def leave_stage(
     conn: Connection, model: str, version: int, *, to: str = "", at: int, actor: str, reason: str = ""
 ) -> None:
-    """Take a version out of its stage (`to` '' or 'archived'); the alias goes to the newest that is left, or away."""
+    """Take a version out of its stage; the alias goes to the newest that is left there, or away."""
     key = model_key(conn, model, lock=True)
     stage = get_version(conn, model, version).stage
     _put(conn, key, version, to, at)
@@ -148,6 +148,19 @@ def leave_stage(
     )
 
 
+def follow_alias(conn: Connection, move: AliasMove, *, at: int) -> None:
+    """After a stage's alias was set by hand or rolled back: who it stands on is in the stage, who it left is not."""
+    model, stage, left, entered = move.model, move.alias, move.from_version, move.to_version
+    key = model_key(conn, model, lock=True)
+    is_stage = stage in {declared.name for declared in stages_of(conn, model)}
+    if not is_stage or aliases_of_key(conn, key).get(stage) != entered:
+        return
+    if left is not None and left != entered and _stage_of(conn, key, left) == stage:
+        _put(conn, key, left, ARCHIVED, at)
+    if entered is not None and _stage_of(conn, key, entered) != stage:
+        leave_stage(conn, model, entered, to=stage, at=at, actor=move.actor, reason=move.reason)
+
+
 def latest_versions(conn: Connection, model: str, stages: Iterable[str] = ()) -> list[ModelVersion]:
     """The newest version in each stage ('' for those in none), in the order of the stages; all stages by default."""
     newest: dict[str, ModelVersion] = {}
@@ -161,3 +174,9 @@ def latest_versions(conn: Connection, model: str, stages: Iterable[str] = ()) ->
 def _put(conn: Connection, key: str, version: int, stage: str, at: int) -> None:
     same = sa.and_(store.versions.c.model == key, store.versions.c.version == version)
     conn.execute(store.versions.update().where(same).values(stage=stage, updated=at))
+
+
+def _stage_of(conn: Connection, key: str, version: int) -> str | None:
+    table = store.versions
+    query = sa.select(table.c.stage).where(table.c.model == key, table.c.version == version)
+    return conn.execute(query).scalar()

@@ -1,0 +1,41 @@
+"""Promotions of a model that may be served: a stage whose alias is the champion takes the traffic along."""
+
+from sqlalchemy.engine import Connection
+
+from homeostat.loop.releases import with_traffic
+from homeostat.registry import promotion
+from homeostat.registry.promotion import Promoted
+from homeostat.registry.types import AliasMove, ModelVersion
+
+
+def promote(
+    conn: Connection, model: str, version: int, stage: str, *, at: int, actor: str, reason: str = ""
+) -> Promoted:
+    """`registry.promotion.promote`, with the traffic."""
+    with with_traffic(conn, model, at=at, actor=actor, reason=reason):
+        return promotion.promote(conn, model, version, stage, at=at, actor=actor, reason=reason)
+
+
+def approve(conn: Connection, request_id: str, *, at: int, actor: str, comment: str = "") -> AliasMove | None:
+    """`registry.promotion.approve`, with the traffic."""
+    request = promotion.get_request(conn, request_id)
+    with with_traffic(conn, request.model, at=at, actor=actor, reason=request.reason):
+        return promotion.approve(conn, request_id, at=at, actor=actor, comment=comment)
+
+
+def transition(
+    conn: Connection,
+    model: str,
+    version: int,
+    stage: str,
+    *,
+    archive_others: bool,
+    at: int,
+    actor: str,
+    reason: str = "",
+) -> ModelVersion:
+    """`registry.promotion.transition`, with the traffic."""
+    with with_traffic(conn, model, at=at, actor=actor, reason=reason):
+        return promotion.transition(
+            conn, model, version, stage, archive_others=archive_others, at=at, actor=actor, reason=reason
+        )
