@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import sqlalchemy as sa
 from msgspec import UNSET, UnsetType
 from sqlalchemy.engine import Connection
 
@@ -159,15 +158,21 @@ def history(conn: Connection, model: str, *, alias: str | None = None) -> list[A
 
 def version_at(conn: Connection, model: str, alias: str, time: int) -> int | None:
     """The version an alias stood on at `time` (microseconds UTC); None when it stood on none."""
+    move = move_at(conn, model, alias, time)
+    return None if move is None else move.to_version
+
+
+def move_at(conn: Connection, model: str, alias: str, time: int) -> AliasMove | None:
+    """The move that put an alias where it stood at `time`: who, when and why; None when it had never moved."""
     table = store.ledger
     query = (
-        sa.select(table.c.to_version)
+        table.select()
         .where(table.c.model == model_key(conn, model), table.c.alias == alias, table.c.at <= time)
         .order_by(table.c.at.desc(), table.c.seq.desc())
         .limit(1)
     )
-    row = conn.execute(query).first()
-    return None if row is None or row.to_version is None else int(row.to_version)
+    row = conn.execute(query).mappings().first()
+    return None if row is None else AliasMove(**{**row, "model": model})
 
 
 def rollback_target(model: str, alias: str, moves: list[AliasMove], to: int | None) -> int:

@@ -114,6 +114,27 @@ def delete_model(conn: Connection, name: str, *, at: int, actor: str) -> None:
     append_event(conn, "model.deleted", subject=name, at=at, actor=actor, data={"key": key})
 
 
+def restore_model(conn: Connection, name: str, *, at: int, actor: str) -> Model:
+    """Take the model that had this name last out of the trash. Its aliases stay away until they are rolled back or set.
+
+    Raises:
+        NotFound: when none of this name is there.
+        Conflict: when the name was given to another model meanwhile.
+    """
+    table = store.models
+    query = sa.select(table.c.key).where(table.c.name == name, table.c.deleted.is_not(None))
+    key = conn.execute(query.order_by(table.c.deleted.desc(), table.c.key.desc()).limit(1)).scalar()
+    if key is None:
+        raise NotFound(f"no model {name!r:.80} was deleted", field="model", next_step="see: homeostat model ls")
+    if conn.execute(_named(name)).first() is not None:
+        raise Conflict(
+            f"the name {name!r:.80} belongs to another model now", field="name", next_step="rename that one first"
+        )
+    _set(conn, key, deleted=None, updated=at)
+    append_event(conn, "model.restored", subject=name, at=at, actor=actor, data={"key": key})
+    return get_model(conn, name)
+
+
 def set_model_tags(conn: Connection, name: str, tags: Mapping[str, str], *, at: int) -> None:
     """Set tags."""
     key = model_key(conn, name, lock=True)

@@ -1,7 +1,9 @@
 """What a version must show to enter a stage: predicates over what is stored with it."""
 
+import math
+import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -18,6 +20,63 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     """Of the metric, the stage or the tag that is asked for."""
     bound: float = 0.0
+
+
+_BOUND = re.compile(r"\s*(?P<name>.+?)\s*(?P<sign>>=|<=)\s*(?P<bound>\S+)\s*")
+_NAMED = ("was_in", "has_tag")
+_SPELLINGS = "roc_auc>=0.8, log_loss<=0.3, signed, has_signature, has_evaluation, was_in=STAGE or has_tag=TAG"
+
+
+def parse_requirement(text: str) -> Requirement:
+    """A requirement as people write it.
+
+    >>> parse_requirement("roc_auc >= 0.8").bound, parse_requirement("was_in=staging").name
+    (0.8, 'staging')
+
+    Raises:
+        Invalid: saying how they are written.
+    """
+    if (match := _BOUND.fullmatch(text)) is not None:
+        try:
+            bound = float(match["bound"])
+        except ValueError:
+            raise _unreadable(text) from None
+        return checked(
+            Requirement(kind="at_least" if match["sign"] == ">=" else "at_most", name=match["name"], bound=bound)
+        )
+    kind, _, name = (part.strip() for part in text.partition("="))
+    if kind not in get_args(Kind) or kind in ("at_least", "at_most") or bool(name) != (kind in _NAMED):
+        raise _unreadable(text)
+    return Requirement(kind=kind, name=name)  # type: ignore[arg-type]  # one of Kind, as was just seen
+
+
+def spell(requirement: Requirement) -> str:
+    """A requirement as `parse_requirement` reads it.
+
+    >>> spell(Requirement(kind="at_least", name="roc_auc", bound=0.8))
+    'roc_auc>=0.8'
+    """
+    kind, name = requirement.kind, requirement.name
+    if kind in ("at_least", "at_most"):
+        return f"{name}{'>=' if kind == 'at_least' else '<='}{requirement.bound:g}"
+    return f"{kind}={name}" if kind in _NAMED else kind
+
+
+def checked(requirement: Requirement) -> Requirement:
+    """The requirement, if a version could show what it asks.
+
+    Raises:
+        Invalid: when it names nothing where it has to, or its bound is no number.
+    """
+    if requirement.kind in ("at_least", "at_most", *_NAMED) and not requirement.name:
+        raise Invalid(f"{requirement.kind} names nothing", field="name", next_step="name the metric, stage or tag")
+    if not math.isfinite(requirement.bound):
+        raise Invalid(f"{requirement.bound} is no bound", field="bound", next_step="give a finite number")
+    return requirement
+
+
+def _unreadable(text: str) -> Invalid:
+    return Invalid(f"{text!r:.120} is no requirement", field="requires", next_step=f"write it like {_SPELLINGS}")
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from homeostat.ground.ids import check_name
 from homeostat.registry import store
 from homeostat.registry.ledger import move_alias
 from homeostat.registry.lookup import aliases_of_key, model_key
-from homeostat.registry.requirements import Requirement
+from homeostat.registry.requirements import Requirement, checked
 from homeostat.registry.types import AliasMove, ModelVersion
 from homeostat.registry.versions import get_version, list_versions
 from homeostat.store.events import append_event
@@ -40,7 +40,7 @@ def declare_stages(conn: Connection, stages: Sequence[Stage], *, model: str | No
     """Declare the stages of a model, or of every model that declares none. No stages: the default again.
 
     Raises:
-        Invalid: when a name is given twice, or is none.
+        Invalid: when a name is given twice or is none, or a requirement is not usable.
     """
     names = [check_name(stage.name, what="stage") for stage in stages]
     if len(set(names)) != len(names) or ARCHIVED in names or len(names) > _MOST:
@@ -49,6 +49,9 @@ def declare_stages(conn: Connection, stages: Sequence[Stage], *, model: str | No
             field="stages",
             next_step=f"name each once, at most {_MOST}, none of them {ARCHIVED!r}",
         )
+    for stage in stages:
+        for requirement in stage.requires:
+            checked(requirement)
     key = "" if model is None else model_key(conn, model, lock=True)
     conn.execute(store.stages.delete().where(store.stages.c.model == key))
     rows = [
