@@ -10,8 +10,8 @@ import pytest
 from shop import START, command, write_project
 
 from homeostat.ground.settings import Settings
-from homeostat.registry.versions import get_version
 from homeostat.registry.types import ModelVersion
+from homeostat.registry.versions import get_version
 from homeostat.store.database import open_database
 
 pytestmark = pytest.mark.slow

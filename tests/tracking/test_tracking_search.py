@@ -131,7 +131,9 @@ def test_an_order_sorts_numbers_then_nan_then_what_is_missing_over_every_page(
     assert found(zoo, "", *order, limit=limit) == names
 
 
-def test_walking_the_index_and_looking_up_few_runs_find_the_same(zoo: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_walking_the_index_and_looking_up_few_runs_find_the_same(
+    zoo: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text, order = "metrics.loss > 0.05 and params.long like 'x%'", "metrics.loss DESC"
     few = found(zoo, text, order, limit=1)
     monkeypatch.setattr("homeostat.tracking.search.find.FEW", 0)
@@ -190,7 +192,9 @@ def test_the_trash_is_searched_when_it_is_asked_for(zoo: Database) -> None:
         ("name = 'a' or " * 3000 + "name = 'b'", "shorter"),
     ],
 )
-def test_a_filter_that_makes_no_sense_is_refused_with_its_mend(sqlite_database: Database, text: str, message: str) -> None:
+def test_a_filter_that_makes_no_sense_is_refused_with_its_mend(
+    sqlite_database: Database, text: str, message: str
+) -> None:
     with sqlite_database.read() as conn, pytest.raises(Invalid, match=message):
         search_runs(conn, [0], text=text, now=NOW)
 
@@ -201,7 +205,7 @@ def test_a_token_of_another_search_is_refused(zoo: Database) -> None:
         with pytest.raises(Invalid, match="another search"):
             search_runs(conn, [1], text="name = 'a'", page_token=token, now=NOW)
         with pytest.raises(Invalid, match="no page token"):
-            search_runs(conn, [1], page_token="%%%", now=NOW)
+            search_runs(conn, [1], page_token="%%%", now=NOW)  # noqa: S106  a place in a list
         with pytest.raises(Invalid, match="1 to 50000"):
             search_runs(conn, [1], limit=0, now=NOW)
 
@@ -212,4 +216,4 @@ def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
         try:
             parse(text)
         except Invalid as error:
-            assert error.next_step
+            assert error.next_step  # noqa: PT017  most texts parse

@@ -333,9 +333,7 @@ class _Parser:
             match = _TOKEN.match(text, at)
             if match is None or match.lastgroup is None:
                 found = text[at:].strip()[:20]
-                raise self._wrong(
-                    at, f"{found!r} cannot be read", "close what was quoted; quote odd names"
-                )
+                raise self._wrong(at, f"{found!r} cannot be read", "close what was quoted; quote odd names")
             tokens.append(_Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
             at = match.end()
         return tokens

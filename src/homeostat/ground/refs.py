@@ -4,7 +4,8 @@ import re
 
 from homeostat.ground.errors import Invalid
 
-_REF = re.compile(r"(?:models:/)?(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)(?:(?P<sep>[@/])(?P<what>[A-Za-z0-9_.-]+))?")
+_NAME = r"[^\s/:@](?:[^/:@\x00-\x1f]*[^\s/:@])?"  # names that MLflow's clients gave have spaces
+_REF = re.compile(rf"(?:models:/)?(?P<name>{_NAME})(?:(?P<sep>[@/])(?P<what>[A-Za-z0-9_.-]+))?")
 
 
 def parse_model_ref(text: str) -> tuple[str, int | str]:

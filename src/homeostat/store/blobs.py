@@ -83,7 +83,9 @@ class BlobStore:
             Path(self._root).mkdir(parents=True, exist_ok=True)
             held = Path(self._root, f".incoming.{new_id()}").open("w+b")  # noqa: SIM115  closed by finish or discard
         else:
-            held = tempfile.NamedTemporaryFile(delete=False)  # noqa: SIM115  likewise
+            handle, name = tempfile.mkstemp()
+            os.close(handle)
+            held = Path(name).open("w+b")  # noqa: SIM115  likewise
         return Incoming(self, held)
 
     def get(self, digest: str) -> bytes:

@@ -13,9 +13,7 @@ from homeostat.ground.errors import Conflict
 from homeostat.store.events import append_event
 from homeostat.tracking import store
 from homeostat.tracking.lookup import no_run
-from homeostat.tracking.models import purge_models
 from homeostat.tracking.projects import find_by_name, get_project
-from homeostat.tracking.traces import delete_traces_before
 from homeostat.tracking.types import Project
 
 

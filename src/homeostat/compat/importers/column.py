@@ -38,6 +38,4 @@ class Column:
         return gone
 
     def points(self) -> Points:
-        return Points(
-            np.array(self._steps, np.int64), np.array(self._at, np.int64), np.array(self._values, np.float64)
-        )
+        return Points(np.array(self._steps, np.int64), np.array(self._at, np.int64), np.array(self._values, np.float64))

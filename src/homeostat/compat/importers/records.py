@@ -29,6 +29,10 @@ class Losses:
         key = (subject, what, reason)
         self._counts[key] = self._counts.get(key, 0) + count
 
+    def once(self, loss: Loss) -> None:
+        """Add a loss unless it is noted: every stretch of a run repeats what is wrong with its head."""
+        self._counts.setdefault((loss.subject, loss.what, loss.reason), loss.count)
+
     def all(self) -> list[Loss]:
         return [Loss(*key, count) for key, count in self._counts.items()]
 
@@ -67,6 +71,7 @@ class ImportedRun(msgspec.Struct, frozen=True, kw_only=True):
     """Its own id, kept when nobody else has it (32 hex characters)."""
     parent: str | None = None
     """The identity of the run it is nested in."""
+    parent_wanted_id: str | None = None
     deleted: bool = False
     params: dict[str, Any] = {}
     tags: dict[str, str] = {}

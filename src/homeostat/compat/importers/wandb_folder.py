@@ -16,6 +16,7 @@ from homeostat.compat.importers.records import ImportedFile, ImportedProject, Im
 from homeostat.compat.importers.wandb_run import WandbRun
 from homeostat.compat.importers.wandb_values import as_number, flat
 from homeostat.ground.errors import HomeostatError, Invalid
+from homeostat.tracking.console import as_shown
 from homeostat.tracking.points import Points, points_of
 
 _UNNAMED = "uncategorized"
@@ -63,7 +64,9 @@ def _imported(run: WandbRun, folders: list[Path], project: str | None) -> Import
     head = run.head
     started = head.start_time.seconds * 1_000_000 + head.start_time.nanos // 1_000
     if run.exit_code is None:
-        run.losses.add(run.label, "end of the run", "the log has no exit record: it was killed, or goes on; import again")
+        run.losses.add(
+            run.label, "end of the run", "the log has no exit record: it was killed, or goes on; import again"
+        )
     return ImportedRun(
         identity=identity_of("wandb", [head.entity, head.project, head.run_id]),
         label=run.label,
@@ -112,9 +115,9 @@ def _summary_beside_history(run: WandbRun) -> Iterator[tuple[str, Any]]:
         if name.startswith("_") or isinstance(value, dict) or value is None:
             continue
         column, number = run.series.get(name), as_number(value)
-        if number is None:
-            yield name, value
-        elif column is not None and column.last()[1] != number and not column.last()[1] != column.last()[1]:
+        if number is None or (
+            column is not None and column.last()[1] != number and not column.last()[1] != column.last()[1]
+        ):
             yield name, value
 
 
@@ -139,7 +142,10 @@ def _files(run: WandbRun, folders: list[Path]) -> Iterator[ImportedFile]:
         yield _made("output.log", _console(run.output))
     if run.other_rows:
         run.losses.add(
-            run.label, "history values that are no numbers", "kept in wandb/history.jsonl, not as series", len(run.other_rows)
+            run.label,
+            "history values that are no numbers",
+            "kept in wandb/history.jsonl, not as series",
+            len(run.other_rows),
         )
         yield _made("wandb/history.jsonl", "\n".join(run.other_rows) + "\n")
     if run.summary:
@@ -187,8 +193,8 @@ def _has_digest(path: Path, digest: str) -> bool:
 
 
 def _console(pieces: list[str]) -> str:
-    """The pieces of a console as one text; a line that was overwritten (a progress bar) is its last state."""
-    return "\n".join(line.rpartition("\r")[2] for line in "".join(pieces).replace("\r\n", "\n").split("\n"))
+    """The pieces of a console as one text, as it looked in the end."""
+    return "\n".join(as_shown(line.removesuffix("\r")) for line in "".join(pieces).split("\n"))
 
 
 def _made(path: str, text: str) -> ImportedFile:

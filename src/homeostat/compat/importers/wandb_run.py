@@ -88,7 +88,9 @@ class WandbRun:
                 other[name] = value
                 continue
             if isinstance(value, int) and abs(value) > EXACT and int(number) != value:
-                self.losses.add(self.label, f"history of {name!r:.100}", "whole numbers over 2**53 are rounded to floats")
+                self.losses.add(
+                    self.label, f"history of {name!r:.100}", "whole numbers over 2**53 are rounded to floats"
+                )
             self._column(self.series, name).append(step, at, number)
         if other:
             self.other_rows.append(json.dumps({"_step": step, **other}, ensure_ascii=False))
@@ -113,7 +115,17 @@ class WandbRun:
             self.step_metrics[name] = record.step_metric
 
     def take_environment(self, record: Any) -> None:
-        names = ("os", "python", "docker", "program", "code_path", "host", "username", "executable", "gpu_type")
+        names: tuple[str, ...] = (
+            "os",
+            "python",
+            "docker",
+            "program",
+            "code_path",
+            "host",
+            "username",
+            "executable",
+            "gpu_type",
+        )
         names += ("cpu_count", "cpu_count_logical", "gpu_count", "cuda_version")
         self.environment |= {name: getattr(record, name) for name in names if getattr(record, name)}
         if record.args:

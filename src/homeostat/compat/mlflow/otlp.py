@@ -60,8 +60,8 @@ def take_spans(context: Context, body: Export) -> Raw:
 
 
 def _messages(body: bytes, media_type: str) -> Iterator[Any]:
-    from google.protobuf.json_format import Parse, ParseError  # type: ignore[import-untyped]  # it ships no types
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # likewise
+    from google.protobuf.json_format import Parse, ParseError  # it ships no types
+    from google.protobuf.message import DecodeError  # likewise
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     request = ExportTraceServiceRequest()

@@ -12,7 +12,10 @@ down_revision = "0011"
 branch_labels = None
 depends_on = None
 
-_KEPT = "model, version, run_id, flavor, package, package_digest, signature, bins, evaluation, dataset, lineage, created, actor"
+_KEPT = (
+    "model, version, run_id, flavor, package, package_digest, signature, bins, evaluation, dataset, lineage, "
+    "created, actor"
+)
 
 
 def upgrade() -> None:
