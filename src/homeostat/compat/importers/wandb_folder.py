@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Iterator
 from itertools import groupby
@@ -115,9 +116,8 @@ def _summary_beside_history(run: WandbRun) -> Iterator[tuple[str, Any]]:
         if name.startswith("_") or isinstance(value, dict) or value is None:
             continue
         column, number = run.series.get(name), as_number(value)
-        if number is None or (
-            column is not None and column.last()[1] != number and not column.last()[1] != column.last()[1]
-        ):
+        last = None if column is None else column.last()[1]
+        if number is None or (last is not None and last != number and not math.isnan(last)):
             yield name, value
 
 
