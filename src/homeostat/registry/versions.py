@@ -104,6 +104,13 @@ def list_versions(conn: Connection, model: str) -> list[ModelVersion]:
     return _versions(conn, conn.execute(query).mappings().all())
 
 
+def count_versions(conn: Connection, model: str) -> int:
+    """How many versions a model has, without reading them."""
+    table = store.versions
+    same = sa.and_(table.c.model == model_key(conn, model), table.c.deleted.is_(None))
+    return conn.execute(sa.select(sa.func.count()).select_from(table).where(same)).scalar_one()
+
+
 def versions_of_rows(conn: Connection, rows: Iterable[Any]) -> list[ModelVersion]:
     """Versions from rows of registry_versions."""
     return _versions(conn, rows)

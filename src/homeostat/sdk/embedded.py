@@ -53,13 +53,13 @@ class Embedded:
         return cycle
 
     def models(self) -> list[dict[str, Any]]:
-        return self._service.models()
+        return self._service.registry.models()
 
     def model(self, name: str) -> dict[str, Any]:
-        return self._service.model(name)
+        return self._service.registry.model(name)
 
     def rollback(self, model: str, *, to: int | None = None, reason: str = "asked for by a person") -> dict[str, Any]:
-        return self._service.rollback(model, RollbackBody(reason=reason, to=to))
+        return self._service.registry.rollback(model, RollbackBody(reason=reason, to=to))
 
     def why(self, model: str) -> dict[str, Any]:
         return self._service.why(model)

@@ -18,6 +18,7 @@ from homeostat.server.dispatch import Dispatch
 from homeostat.server.guard import Door
 from homeostat.server.permissions import PermissionTable, mlflow_rule, plain_rule, prediction_rule
 from homeostat.server.proxy import PredictionProxy
+from homeostat.server.registry_routes import build_registry_routes
 from homeostat.server.routes import Tick, build_routes
 from homeostat.server.service import Service
 from homeostat.server.tracking_routes import build_tracking_routes
@@ -31,6 +32,7 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], w
         [
             *build_routes(service, tick=tick, serving_url=serving_url),
             *build_tracking_routes(service.tracking),
+            *build_registry_routes(service.registry),
             *build_access_routes(service),
         ],
         dependencies={"identity": Provide(provide_identity, sync_to_thread=False)},

@@ -44,11 +44,12 @@ class CycleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RollbackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A move of the champion back to an earlier version."""
+    """A move of an alias back to an earlier version."""
 
     reason: str = "asked for by a person"
     actor: str = "person"
     to: int | None = None
+    alias: str = "champion"
 
 
 class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,7 +20,7 @@ from homeostat.registry.types import ModelVersion, PackageFile, PicklePermission
 from homeostat.registry.versions import list_versions, register_version
 from homeostat.server.registry_bodies import VersionBody
 from homeostat.store.blobs import BlobStore
-from homeostat.tracking.runs import find_run, run_inputs
+from homeostat.tracking.runs import get_run
 
 _RUN = re.compile(r"[0-9a-f]{32}")
 _CHUNK = 1 << 20
@@ -133,8 +133,9 @@ def _lineage(conn: Connection, run_id: str | None, who: Identity) -> dict[str, A
     if run_id is None:
         return {}
     try:
-        run = find_run(conn, run_id)
+        detail = get_run(conn, run_id)
     except NotFound:
         return {"run": run_id}
-    who.require_project(run.project)
-    return {"run": run_id, "project": run.project, "inputs": run_inputs(conn, run_id)}
+    who.require_project(detail.run.project)
+    found = {"run": run_id, "project": detail.run.project, "params": detail.params, "inputs": detail.inputs}
+    return found | {"commit": detail.code.get("commit")}

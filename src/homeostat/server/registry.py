@@ -1,21 +1,16 @@
 """The verbs of the registry, over a home: what routes, commands and the embedded client call."""
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
-from sqlalchemy.engine import Connection
 
 from homeostat.ground.access import LOCAL, Identity
-from homeostat.ground.clock import Clock, from_datetime, from_iso, to_iso
-from homeostat.ground.errors import Conflict, Invalid
+from homeostat.ground.clock import Clock
+from homeostat.ground.errors import Conflict
 from homeostat.ground.settings import Settings
 from homeostat.loop import promotions, releases
 from homeostat.loop.declaration import list_declarations
 from homeostat.registry import aliases, models, promotion, stages, versions
-from homeostat.registry.lookup import aliases_of
-from homeostat.registry.promotion import Action
 from homeostat.server.bodies import RollbackBody
 from homeostat.server.register import register, uploaded_package
 from homeostat.server.registry_bodies import (
@@ -28,22 +23,23 @@ from homeostat.server.registry_bodies import (
     StagesBody,
     VersionBody,
 )
+from homeostat.server.registry_rules import (
+    Moment,
+    actor_of,
+    checked_text,
+    given_tags,
+    moment_of,
+    permitted,
+    refuse_served,
+    taken_tags,
+    why_kept,
+)
 from homeostat.server.views import registry as views
 from homeostat.server.views.models import model_view, models_view
-from homeostat.serving.endpoints import list_endpoints
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 
 Plain = dict[str, Any]
-Moment = str | int | datetime
-_TEXT = 100_000
-_ACTOR = 200
-_LAST_MOMENT = from_iso("9999-12-31T23:59:59Z")
-
-
-class _Signed(Protocol):
-    @property
-    def actor(self) -> str: ...
 
 
 class Registry:
@@ -76,23 +72,25 @@ class Registry:
             made = models.create_model(
                 conn,
                 body.name,
-                description=_text(body.description, "description"),
+                description=checked_text(body.description, "description"),
                 tags=body.tags,
                 at=self._clock.now(),
-                actor=_actor(body, who),
+                actor=actor_of(body, who),
                 exist_ok=False,
             )
         return views.registered_view(made)
 
     def change(self, name: str, body: Change, who: Identity = LOCAL) -> Plain:
         """Describe a model, set and take away its tags."""
-        at, actor = self._clock.now(), _actor(body, who)
+        at, actor = self._clock.now(), actor_of(body, who)
         with self._database.write() as conn:
             if body.description is not None:
-                models.update_model(conn, name, description=_text(body.description, "description"), at=at, actor=actor)
-            if given := _given(body.tags):
+                models.update_model(
+                    conn, name, description=checked_text(body.description, "description"), at=at, actor=actor
+                )
+            if given := given_tags(body.tags):
                 models.set_model_tags(conn, name, given, at=at)
-            for tag in _taken(body.tags):
+            for tag in taken_tags(body.tags):
                 models.delete_model_tag(conn, name, tag, at=at)
             return views.registered_view(models.get_model(conn, name))
 
@@ -110,8 +108,8 @@ class Registry:
                     field="name",
                     next_step="declare it under the new name, apply the file and train",
                 )
-            _refuse_served(conn, name)
-            renamed = models.rename_model(conn, name, body.new_name, at=self._clock.now(), actor=_actor(body, who))
+            refuse_served(conn, name)
+            renamed = models.rename_model(conn, name, body.new_name, at=self._clock.now(), actor=actor_of(body, who))
         return views.registered_view(renamed)
 
     def delete(self, name: str, who: Identity = LOCAL) -> Plain:
@@ -122,7 +120,7 @@ class Registry:
         """
         with self._database.write() as conn:
             found = models.get_model(conn, name)
-            _refuse_served(conn, name)
+            refuse_served(conn, name)
             at = self._clock.now()
             models.delete_model(conn, name, at=at, actor=who.name)
         return views.registered_view(msgspec.structs.replace(found, deleted=at, aliases={}))
@@ -137,7 +135,7 @@ class Registry:
         """Register an uploaded package, signed by this home's key."""
         who.require_project(name)
         package = uploaded_package(self._blobs, body)
-        _text(body.description, "description")
+        checked_text(body.description, "description")
         with self._database.write() as conn:
             version = register(
                 conn,
@@ -147,7 +145,7 @@ class Registry:
                 package,
                 body,
                 at=self._clock.now(),
-                actor=_actor(body, who),
+                actor=actor_of(body, who),
                 who=who,
             )
             return views.whole_version(conn, version)
@@ -162,15 +160,15 @@ class Registry:
 
     def change_version(self, name: str, version: int | str, body: Change, who: Identity = LOCAL) -> Plain:
         """Describe a version, set and take away its tags."""
-        at, actor = self._clock.now(), _actor(body, who)
+        at, actor = self._clock.now(), actor_of(body, who)
         with self._database.write() as conn:
             number = versions.get_version(conn, name, version).version
             if body.description is not None:
-                text = _text(body.description, "description")
+                text = checked_text(body.description, "description")
                 versions.update_version(conn, name, number, description=text, at=at, actor=actor)
-            if given := _given(body.tags):
+            if given := given_tags(body.tags):
                 versions.set_version_tags(conn, name, number, given, at=at, actor=actor)
-            for tag in _taken(body.tags):
+            for tag in taken_tags(body.tags):
                 versions.delete_version_tag(conn, name, number, tag, at=at, actor=actor)
             return views.whole_version(conn, versions.get_version(conn, name, number))
 
@@ -182,7 +180,7 @@ class Registry:
         """
         with self._database.write() as conn:
             found = versions.get_version(conn, name, version)
-            if (refusal := _delete(conn, name, found.version)) is not None:
+            if (refusal := why_kept(conn, name, found.version)) is not None:
                 raise Conflict(
                     f"{found.ref} cannot be deleted: {refusal.why}", field="version", next_step=refusal.next_step
                 )
@@ -199,8 +197,8 @@ class Registry:
                 alias,
                 versions.get_version(conn, name, body.version).version,
                 at=self._clock.now(),
-                actor=_actor(body, who),
-                reason=_text(body.reason, "reason"),
+                actor=actor_of(body, who),
+                reason=checked_text(body.reason, "reason"),
                 expected=body.expected,
             )
         return views.move_view(move)
@@ -208,7 +206,7 @@ class Registry:
     def remove_alias(self, name: str, alias: str, reason: str = "", who: Identity = LOCAL) -> Plain:
         with self._database.write() as conn:
             move = releases.move_alias(
-                conn, name, alias, None, at=self._clock.now(), actor=who.name, reason=_text(reason, "reason")
+                conn, name, alias, None, at=self._clock.now(), actor=who.name, reason=checked_text(reason, "reason")
             )
         return views.move_view(move)
 
@@ -220,8 +218,8 @@ class Registry:
                 name,
                 alias=body.alias,
                 at=self._clock.now(),
-                actor=_actor(body, who),
-                reason=_text(body.reason, "reason"),
+                actor=actor_of(body, who),
+                reason=checked_text(body.reason, "reason"),
                 to=body.to,
             )
         return views.move_view(move)
@@ -233,7 +231,7 @@ class Registry:
 
     def at(self, name: str, alias: str, time: Moment | None = None) -> Plain:
         """Where an alias stood at a time (now, when none is given), since when and why."""
-        moment = self._clock.now() if time is None else _moment(time)
+        moment = self._clock.now() if time is None else moment_of(time)
         with self._database.read() as conn:
             return views.standing_view(name, alias, moment, aliases.move_at(conn, name, alias, moment))
 
@@ -246,7 +244,7 @@ class Registry:
     def declare_stages(self, name: str | None, body: StagesBody, who: Identity = LOCAL) -> list[Plain]:
         """Declare the stages of a model, or (None) of every model that declares none."""
         with self._database.write() as conn:
-            stages.declare_stages(conn, body.stages, model=name, at=self._clock.now(), actor=_actor(body, who))
+            stages.declare_stages(conn, body.stages, model=name, at=self._clock.now(), actor=actor_of(body, who))
             declared = body.stages or stages.DEFAULT if name is None else stages.stages_of(conn, name)
             return [views.stage_view(stage) for stage in declared]
 
@@ -259,8 +257,8 @@ class Registry:
                 versions.get_version(conn, name, version).version,
                 body.stage,
                 at=self._clock.now(),
-                actor=_actor(body, who),
-                reason=_text(body.reason, "reason"),
+                actor=actor_of(body, who),
+                reason=checked_text(body.reason, "reason"),
             )
         return views.promoted_view(promoted)
 
@@ -276,8 +274,8 @@ class Registry:
                 conn,
                 request_id,
                 at=self._clock.now(),
-                actor=_actor(body, who),
-                comment=_text(body.comment, "comment"),
+                actor=actor_of(body, who),
+                comment=checked_text(body.comment, "comment"),
             )
             request = views.request_view(promotion.get_request(conn, request_id))
         return {"move": views.move_view(move) if move else None, "request": request}
@@ -289,8 +287,8 @@ class Registry:
                 conn,
                 request_id,
                 at=self._clock.now(),
-                actor=_actor(body, who),
-                comment=_text(body.comment, "comment"),
+                actor=actor_of(body, who),
+                comment=checked_text(body.comment, "comment"),
             )
         return views.request_view(request)
 
@@ -300,60 +298,6 @@ class Registry:
         with self._database.read() as conn:
             number = versions.get_version(conn, name, version).version
             found = promotion.allowed_actions(conn, name, number, actor=asks)
-            refusal = _delete(conn, name, number)
+            refusal = why_kept(conn, name, number)
         actions = [refusal if refusal and action.action == refusal.action else action for action in found]
-        return [msgspec.to_builtins(_permitted(action, who)) for action in actions]
-
-
-def _delete(conn: Connection, name: str, version: int) -> Action | None:
-    """Why a version cannot be deleted; None when it can."""
-    standing = [alias for alias, number in aliases_of(conn, name).items() if number == version]
-    why = f"{', '.join(standing)} stands on it" if standing else ""
-    served = [endpoint.name for endpoint in list_endpoints(conn, model=name) if version in endpoint.versions]
-    if not why and served:
-        why = f"it answers or looks on at endpoint {', '.join(served)}"
-    if not why:
-        return None
-    step = "move the alias first" if standing else "wait for the rollout, or put another version into service"
-    return Action(action="delete", allowed=False, why=why, next_step=step)
-
-
-def _refuse_served(conn: Connection, name: str) -> None:
-    if list_endpoints(conn, model=name):
-        raise Conflict(f"{name!r} is in service", field="name", next_step="stop serving it first")
-
-
-def _permitted(action: Action, who: Identity) -> Action:
-    if not action.allowed or "deploy" in who.permissions:
-        return action
-    step = "ask for a token with deploy"
-    return Action(action=action.action, allowed=False, why=f"{who.name} lacks the permission deploy", next_step=step)
-
-
-def _actor(body: _Signed, who: Identity) -> str:
-    """With tokens, whoever asks; without, who the body says."""
-    return _text(body.actor, "actor", most=_ACTOR) if who is LOCAL else who.name
-
-
-def _text(text: str, field: str, *, most: int = _TEXT) -> str:
-    if len(text) <= most and "\x00" not in text:
-        return text
-    raise Invalid(f"{field} cannot be kept", field=field, next_step=f"use up to {most} characters, none of them NUL")
-
-
-def _given(tags: Mapping[str, str | None]) -> dict[str, str]:
-    return {key: value for key, value in tags.items() if value is not None}
-
-
-def _taken(tags: Mapping[str, str | None]) -> list[str]:
-    return [key for key, value in tags.items() if value is None]
-
-
-def _moment(time: Moment) -> int:
-    """ISO text, a datetime (UTC when it has no zone) or microseconds, be they text."""
-    if isinstance(time, datetime):
-        return from_datetime(time)
-    moment = int(time) if isinstance(time, int) or time.isdecimal() else from_iso(time)
-    if 0 <= moment <= _LAST_MOMENT:
-        return moment
-    raise Invalid(f"{str(time)!r:.40} is no time", field="time", next_step=f"up to {to_iso(_LAST_MOMENT)}")
+        return [msgspec.to_builtins(permitted(action, who)) for action in actions]

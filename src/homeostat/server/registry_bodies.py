@@ -1,7 +1,5 @@
 """The bodies of the registry's routes. `actor` counts where no tokens are asked for; with tokens it is their name."""
 
-from typing import Any
-
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -64,13 +62,6 @@ class AliasBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     actor: str = "person"
 
 
-class MoveBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why something is done, and by whom."""
-
-    reason: str = ""
-    actor: str = "person"
-
-
 class PromoteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The stage that a version is to enter."""
 
@@ -91,8 +82,3 @@ class StagesBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     stages: list[Stage]
     actor: str = "person"
-
-
-def as_body(kind: type[Any], **given: Any) -> Any:
-    """A body made in this process, checked as if it had come over HTTP."""
-    return msgspec.convert(given, kind)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from litestar import get, post, put
@@ -21,7 +21,6 @@ READ_MODEL = {"needs": "read", "project": "name"}
 DEPLOY_MODEL = {"needs": "deploy", "project": "name"}
 """A model belongs to the project of its name."""
 
-Body = TypeVar("Body", RollbackBody, CycleBody)
 Tick = Callable[[], dict[str, Any]]
 
 
@@ -55,15 +54,15 @@ def build_routes(service: Service, *, tick: Tick, serving_url: Callable[[], str]
 
     @get("/api/models", opt={"needs": "read", "project": HANDLER}, sync_to_thread=True)
     def list_models(identity: NamedDependency[Identity]) -> list[dict[str, Any]]:
-        return [model for model in service.models() if identity.may_touch(model["name"])]
+        return service.registry.models(identity)
 
     @get("/api/models/{name:str}", opt=READ_MODEL, sync_to_thread=True)
     def get_model(name: FromPath[str]) -> dict[str, Any]:
-        return service.model(name)
+        return service.registry.model(name)
 
     @get("/api/models/{name:str}/ledger", opt=READ_MODEL, sync_to_thread=True)
-    def get_ledger(name: FromPath[str]) -> list[dict[str, Any]]:
-        return service.ledger(name)
+    def get_ledger(name: FromPath[str], alias: FromQuery[str | None] = None) -> list[dict[str, Any]]:
+        return service.registry.history(name, alias)
 
     @get("/api/models/{name:str}/counts", opt=READ_MODEL, sync_to_thread=True)
     def get_counts(name: FromPath[str]) -> dict[str, Any]:
@@ -77,7 +76,7 @@ def build_routes(service: Service, *, tick: Tick, serving_url: Callable[[], str]
     def rollback(
         name: FromPath[str], data: JSONBody[RollbackBody], identity: NamedDependency[Identity]
     ) -> dict[str, Any]:
-        return service.rollback(name, _signed(data, identity))
+        return service.registry.rollback(name, data, identity)
 
     @post("/api/models/{name:str}/cycles", opt=DEPLOY_MODEL, status_code=202, sync_to_thread=True)
     def start_cycle(
@@ -131,6 +130,6 @@ def build_routes(service: Service, *, tick: Tick, serving_url: Callable[[], str]
     ]
 
 
-def _signed(body: Body, identity: Identity) -> Body:
+def _signed(body: CycleBody, identity: Identity) -> CycleBody:
     """With tokens, whoever asks is who did it, whatever the body says."""
     return body if identity is LOCAL else msgspec.structs.replace(body, actor=identity.name)

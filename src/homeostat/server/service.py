@@ -10,7 +10,7 @@ from homeostat.ground.errors import Conflict, NotFound
 from homeostat.ground.outbound import parse_allowed
 from homeostat.ground.records import Label
 from homeostat.ground.settings import Settings
-from homeostat.loop import releases, webhooks
+from homeostat.loop import webhooks
 from homeostat.loop.cycle import start_cycle
 from homeostat.loop.declaration import find_source, get_declaration
 from homeostat.loop.durable import get_cycle
@@ -21,11 +21,11 @@ from homeostat.monitoring.accuracy import counts
 from homeostat.monitoring.labels import record_labels
 from homeostat.server import tokens
 from homeostat.server.authenticate import Keyring
-from homeostat.server.bodies import CycleBody, LabelsBody, RollbackBody, RowsBody, TokenBody, WebhookBody
+from homeostat.server.bodies import CycleBody, LabelsBody, RowsBody, TokenBody, WebhookBody
+from homeostat.server.registry import Registry
 from homeostat.server.tracking import Tracking
 from homeostat.server.views.access import moment_after, token_view, webhook_view
 from homeostat.server.views.cycles import cycle_view, why_view
-from homeostat.server.views.models import ledger_view, model_view, models_view
 from homeostat.server.views.runs import run_view, runs_view
 from homeostat.server.webhooks import example_for
 from homeostat.serving.endpoints import current_generation
@@ -48,6 +48,7 @@ class Service:
         self.keyring = Keyring(self.database)
         uploads = Uploads(settings.home_path / "uploads", self.blobs)
         self.tracking = Tracking(self.database, self.blobs, uploads, self.clock)
+        self.registry = Registry(self.database, self.blobs, self.clock, settings)
 
     def _open_clock(self) -> Clock:
         if self.settings.clock == "system":
@@ -112,25 +113,6 @@ class Service:
             if cycle is None:
                 raise NotFound(f"there is no cycle {cycle_id!r}", field="cycle", next_step="see: homeostat why MODEL")
             return cycle_view(conn, cycle)
-
-    def rollback(self, model: str, body: RollbackBody) -> dict[str, Any]:
-        """Move the champion back, and the traffic with it."""
-        at = self.clock.now()
-        with self.database.write() as conn:
-            row = releases.roll_back(conn, model, at=at, actor=body.actor, reason=body.reason, to=body.to)
-        return msgspec.to_builtins(row) | {"at": to_iso(row.at)}  # type: ignore[no-any-return]
-
-    def models(self) -> list[dict[str, Any]]:
-        with self.database.read() as conn:
-            return models_view(conn)
-
-    def model(self, name: str) -> dict[str, Any]:
-        with self.database.read() as conn:
-            return model_view(conn, name)
-
-    def ledger(self, name: str) -> list[dict[str, Any]]:
-        with self.database.read() as conn:
-            return ledger_view(conn, name)
 
     def why(self, model: str) -> dict[str, Any]:
         with self.database.read() as conn:

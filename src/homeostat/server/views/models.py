@@ -13,10 +13,9 @@ from homeostat.loop.releases import CHALLENGER, CHAMPION
 from homeostat.monitoring.accuracy import counts
 from homeostat.monitoring.alarms import list_alarms
 from homeostat.registry.aliases import history
-from homeostat.registry.lookup import aliases_of
 from homeostat.registry.models import list_models
-from homeostat.registry.types import ModelVersion
-from homeostat.registry.versions import list_versions
+from homeostat.registry.types import Model, ModelVersion
+from homeostat.registry.versions import count_versions, list_versions
 from homeostat.rollout.store import running_rollout
 from homeostat.server.views.cycles import cycle_view
 from homeostat.serving.endpoints import find_endpoint
@@ -25,22 +24,26 @@ from homeostat.serving.endpoints import find_endpoint
 def models_view(conn: Connection) -> list[dict[str, Any]]:
     """One line a model: declared or registered, champion, what is moving."""
     declared = {declaration.model: declaration for declaration in list_declarations(conn)}
-    registered = {model.name for model in list_models(conn)}
+    registered = {model.name: model for model in list_models(conn)}
     names = sorted({*declared, *registered})
-    return [_line(conn, name, declared.get(name), is_registered=name in registered) for name in names]
+    return [_line(conn, name, declared.get(name), registered.get(name)) for name in names]
 
 
-def _line(conn: Connection, name: str, declaration: Declaration | None, *, is_registered: bool) -> dict[str, Any]:
-    aliases = aliases_of(conn, name) if is_registered else {}
+def _line(conn: Connection, name: str, declaration: Declaration | None, model: Model | None) -> dict[str, Any]:
+    aliases = model.aliases if model else {}
     rollout = running_rollout(conn, name)
     return {
         "name": name,
         "task": declaration.task if declaration else None,
+        "is_registered": model is not None,
         "champion": aliases.get(CHAMPION),
         "challenger": aliases.get(CHALLENGER),
-        "versions": len(list_versions(conn, name)) if is_registered else 0,
+        "versions": count_versions(conn, name) if model else 0,
         "rollout": rollout.state if rollout else None,
         "alarms": len(list_alarms(conn, name, is_open=True)),
+        "description": model.description if model else "",
+        "tags": model.tags if model else {},
+        "aliases": aliases,
     }
 
 
@@ -55,9 +58,8 @@ def model_view(conn: Connection, name: str) -> dict[str, Any]:
         known = ", ".join(lines) or "none yet; declare one with: homeostat apply FILE"
         raise NotFound(f"there is no model {name!r}", field="model", next_step=f"known models: {known}")
     endpoint = find_endpoint(conn, name)
-    is_registered = lines[name]["versions"] > 0
+    is_registered = lines[name]["is_registered"]
     return lines[name] | {
-        "aliases": aliases_of(conn, name) if is_registered else {},
         "declaration": _declaration(conn, name),
         "versions": [version_view(version) for version in list_versions(conn, name)] if is_registered else [],
         "endpoint": msgspec.to_builtins(endpoint) if endpoint else None,
