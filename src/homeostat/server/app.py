@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import msgspec
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
@@ -28,13 +28,16 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], w
     """The whole control plane; `tick` runs the loop once, `serving_url` and `worker_key` lead to the worker."""
     settings = service.settings
     max_body = settings.max_body_mb << 20
+    routes = [
+        *build_routes(service, tick=tick, serving_url=serving_url),
+        *build_tracking_routes(service.tracking),
+        *build_registry_routes(service.registry),
+        *build_access_routes(service),
+    ]
     app = Litestar(
-        [
-            *build_routes(service, tick=tick, serving_url=serving_url),
-            *build_tracking_routes(service.tracking),
-            *build_registry_routes(service.registry),
-            *build_access_routes(service),
-        ],
+        # All at once: a handler that is registered again for the next method of its path is wrapped anew each time,
+        # and from the third on Litestar answers with the coroutine itself.
+        [Router("/", route_handlers=routes)],
         dependencies={"identity": Provide(provide_identity, sync_to_thread=False)},
         exception_handlers={
             RecursionError: errors.answer_recursion,
