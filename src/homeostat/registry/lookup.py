@@ -48,8 +48,11 @@ def names_of(conn: Connection) -> dict[str, str]:
 
 
 def aliases_of(conn: Connection, model: str) -> dict[str, int]:
-    """Where each alias of a model stands."""
-    return aliases_of_key(conn, model_key(conn, model))
+    """Where each alias of a model stands; nothing for one that is declared and has no version yet."""
+    table = store.models
+    query = sa.select(table.c.key).where(table.c.name == model, table.c.deleted.is_(None))
+    key = conn.execute(query).scalar()
+    return {} if key is None else aliases_of_key(conn, key)
 
 
 def aliases_of_key(conn: Connection, key: str) -> dict[str, int]:
@@ -65,7 +68,7 @@ def alias_at(conn: Connection, model: str, alias: str) -> int:
     Raises:
         NotFound: when it stands on none; the next step lists the aliases there are.
     """
-    known = aliases_of(conn, model)
+    known = aliases_of_key(conn, model_key(conn, model))
     if alias not in known:
         raise no_version(conn, model, alias)
     return known[alias]
