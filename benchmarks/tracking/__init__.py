@@ -3,7 +3,7 @@
 `make bench SUITE=tracking` runs every case; `SUITE=tracking:search,files` the named ones.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from benchmarks.tracking import (
     calls,
@@ -17,11 +17,11 @@ from benchmarks.tracking import (
     weight,
 )
 from benchmarks.tracking.lines import Line
-from benchmarks.tracking.stage import open_stage
+from benchmarks.tracking.stage import Stage, open_stage
 
-ALONE = {"start": starting.run, "scale": scale.run}
+ALONE: dict[str, Callable[[], Iterator[Line]]] = {"start": starting.run, "scale": scale.run}
 """Cases that start their own servers."""
-ON_STAGE = {
+ON_STAGE: dict[str, Callable[[Stage], Iterator[Line]]] = {
     "points": points.run,
     "calls": calls.run,
     "search": searching.run,
@@ -36,9 +36,9 @@ CASES = (*ALONE, *ON_STAGE)
 def run(*cases: str) -> Iterator[Line]:
     """The named cases, or all."""
     chosen = cases or CASES
-    for name, case in ALONE.items():
+    for name, alone in ALONE.items():
         if name in chosen:
-            yield from case()
+            yield from alone()
     staged = [case for name, case in ON_STAGE.items() if name in chosen]
     if staged:
         with open_stage() as stage:

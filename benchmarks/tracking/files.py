@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.tracking.lines import Line, Pair, cost_line, times_better
-from benchmarks.tracking.stage import Stage
+from benchmarks.tracking.stage import Stage, arrived
 
 FILES = 1_000
 BYTES = 1_000
@@ -33,8 +33,9 @@ def log_natively(stage: Stage, folder: str) -> float:
     """The whole client, until the server has every file."""
     started = time.perf_counter()
     with stage.native_run("files") as run:
-        run.artifacts(Path(folder))
-    return time.perf_counter() - started
+        run.artifacts(folder)
+        arrived(run)
+        return time.perf_counter() - started
 
 
 def _with_fresh_files(way: Callable[[str], float]) -> float:

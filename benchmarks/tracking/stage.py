@@ -39,6 +39,12 @@ class Stage(NamedTuple):
             yield ours, peer
 
 
+def arrived(run: ActiveRun) -> None:
+    """Wait until the server has acknowledged everything; the end of a run waits for a bounded time only."""
+    if not run.flush(300):
+        raise RuntimeError("not everything that was logged has arrived")
+
+
 @contextmanager
 def open_stage() -> Iterator[Stage]:
     """Both servers over empty folders, gone at the end."""
