@@ -67,10 +67,6 @@ def test_an_unchanged_script_runs(server_url: str, tmp_path: Path, name: str) ->
     run_script(name, server_url, tmp_path)
 
 
-def test_a_model_is_registered_aliased_and_loaded_by_its_alias(server_url: str, tmp_path: Path) -> None:
-    run_script("register_and_load", server_url, tmp_path)
-
-
 def test_a_client_with_a_token_comes_in_and_one_without_does_not(tmp_path: Path) -> None:
     home = tmp_path / "home"
     command = [
