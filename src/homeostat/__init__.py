@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from homeostat.monitoring.types import accuracy, data_drift, errors, latency, skew
     from homeostat.registry.formats.network import Network
     from homeostat.registry.formats.pickled import allow_pickle
+    from homeostat.registry.requirements import Requirement
+    from homeostat.registry.stages import Stage
     from homeostat.rollout.types import canary, shadow
     from homeostat.sdk.connect import connect, current_run, log, run
     from homeostat.sdk.integrations.keras import keras_callback
@@ -58,6 +60,8 @@ _HOMES = {
     "homeostat.monitoring.types": ("accuracy", "data_drift", "errors", "latency", "skew"),
     "homeostat.registry.formats.network": ("Network",),
     "homeostat.registry.formats.pickled": ("allow_pickle",),
+    "homeostat.registry.requirements": ("Requirement",),
+    "homeostat.registry.stages": ("Stage",),
     "homeostat.rollout.types": ("canary", "shadow"),
     "homeostat.sdk.connect": ("connect", "current_run", "log", "run"),
     "homeostat.sdk.integrations.keras": ("keras_callback",),
@@ -74,7 +78,9 @@ __all__ = [
     "HomeostatError",
     "Label",
     "Network",
+    "Requirement",
     "Source",
+    "Stage",
     "View",
     "accuracy",
     "allow_pickle",

@@ -16,7 +16,11 @@ COMMANDS = {
     "up": ("homeostat.cli.servers", "up", "Control plane, loop and serving in one process tree."),
     "demo": ("homeostat.cli.demo.command", "demo", "The whole loop on a year of real flights."),
     "why": ("homeostat.cli.models", "why", "Why did a model (not) retrain, promote, roll back?"),
-    "model": ("homeostat.cli.models", "model", "Models: ls, show, rollback."),
+    "model": (
+        "homeostat.cli.models",
+        "model",
+        "Models: ls, show, versions, history, alias, promote, rollback and more.",
+    ),
     "keys": ("homeostat.cli.packages", "keys", "Keys: which one signs packages, and which are trusted."),
     "run": ("homeostat.cli.runs", "run", "Runs: ls, show, history, compare, download, rm, restore."),
     "project": ("homeostat.cli.projects", "project", "Projects: ls, rename, rm, restore, export, import."),

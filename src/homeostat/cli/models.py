@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from homeostat.cli import packages
+from homeostat.cli import packages, registry
 from homeostat.cli.options import client, common
 from homeostat.cli.show import fields, show_json, table
 
@@ -17,6 +17,8 @@ def model() -> None:
 
 model.add_command(packages.verify)
 model.add_command(packages.export)
+for command in registry.COMMANDS:
+    model.add_command(command)
 
 
 @model.command()
@@ -61,20 +63,6 @@ def show(name: str, *, home: str | None, url: str | None, as_json: bool) -> None
         ],
         header=("champion since", "from", "to", "kind", "actor", "reason"),
     )
-
-
-@model.command()
-@click.argument("name")
-@click.option("--to", type=int, metavar="VERSION", help="A version that was champion before  [default: the last one]")
-@click.option("--reason", default="asked for by a person", show_default=True, help="Why; kept in the ledger.")
-@common
-def rollback(name: str, *, to: int | None, reason: str, home: str | None, url: str | None, as_json: bool) -> None:
-    """Move the champion of NAME, and all its traffic, back to the version before."""
-    row = client(home, url).rollback(name, to=to, reason=reason)
-    if as_json:
-        show_json(row)
-        return
-    click.echo(f"{name}: champion {row['from_version']} -> {row['to_version']}")
 
 
 @click.command()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from homeostat.sdk.registry_client import RegistryClient
 from homeostat.sdk.tracking_client import TrackingClient
 
 Progress = Callable[[str], None]
@@ -16,6 +17,11 @@ class Client(Protocol):
     @property
     def tracking(self) -> TrackingClient:
         """Search, histories, comparison, the trash, files, archives."""
+        ...
+
+    @property
+    def registry(self) -> RegistryClient:
+        """Models, versions, aliases, stages, promotions, who stood where when; registering."""
         ...
 
     def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:

@@ -14,6 +14,8 @@ from homeostat.loop.engine import Engine, log_folder
 from homeostat.loop.parity import check_logged_vectors
 from homeostat.sdk.client import Progress
 from homeostat.sdk.follow import follow_cycle
+from homeostat.sdk.registry_client import RegistryClient
+from homeostat.sdk.registry_embedded import EmbeddedRegistry
 from homeostat.sdk.tracking_client import EmbeddedTracking, TrackingClient
 from homeostat.server.bodies import CycleBody, LabelsBody, RollbackBody, RowsBody, TokenBody, WebhookBody
 from homeostat.server.service import Service
@@ -25,6 +27,7 @@ class Embedded:
     def __init__(self, settings: Settings) -> None:
         self._service = Service(settings)
         self.tracking: TrackingClient = EmbeddedTracking(self._service.tracking)
+        self.registry: RegistryClient = EmbeddedRegistry(self._service.registry, self._service.blobs)
 
     def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
         service = self._service

@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from homeostat.ground import errors
 from homeostat.sdk.client import Progress
 from homeostat.sdk.follow import follow_cycle
 from homeostat.sdk.http import Http
+from homeostat.sdk.packages import ServerUpload
+from homeostat.sdk.registry_client import RegistryClient
+from homeostat.sdk.registry_remote import RemoteRegistry
 from homeostat.sdk.tracking_client import RemoteTracking, TrackingClient
 
 
@@ -18,6 +22,7 @@ class Remote:
         self._http = Http(url, token=token)
         self.url = self._http.url
         self.tracking: TrackingClient = RemoteTracking(self._http)
+        self.registry: RegistryClient = RemoteRegistry(self._http, ServerUpload(url, token=token))
 
     def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
         raise errors.Denied(
@@ -55,10 +60,10 @@ class Remote:
         return self._get("/api/models")  # type: ignore[no-any-return]
 
     def model(self, name: str) -> dict[str, Any]:
-        return self._get(f"/api/models/{name}")  # type: ignore[no-any-return]
+        return self._get(f"/api/models/{quote(name, safe='')}")  # type: ignore[no-any-return]
 
     def rollback(self, model: str, *, to: int | None = None, reason: str = "asked for by a person") -> dict[str, Any]:
-        return self._post(f"/api/models/{model}/rollback", {"to": to, "reason": reason})
+        return self._post(f"/api/models/{quote(model, safe='')}/rollback", {"to": to, "reason": reason})
 
     def why(self, model: str) -> dict[str, Any]:
         return self._get(f"/api/models/{model}/why")  # type: ignore[no-any-return]
