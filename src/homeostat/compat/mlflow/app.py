@@ -2,7 +2,7 @@
 
 import asyncio
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
@@ -42,6 +42,7 @@ _SUBJECTS = (
     "multipart",
     "logged_models",
     "registered_models",
+    "registered_aliases",
     "model_versions",
     "webhooks",
     "traces",
@@ -66,11 +67,13 @@ class MlflowApp:
         *,
         routes: Sequence[Route],
         webhook_allow: frozenset[str] = frozenset(),
+        signing_key: Callable[[], Any] | None = None,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._clock = clock
         self._webhook_allow = webhook_allow
+        self._signing_key = signing_key
         self._router = Router(routes)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlflow")
 
@@ -138,16 +141,21 @@ class MlflowApp:
             parts["content"], body = body, b""
         reads = read_request(route.reads, parts=parts, query=scope.get("query_string", b""), body=body)
         identity = scope.get("state", {}).get("identity", LOCAL)
-        context = Context(self._database, self._blobs, self._clock, identity, self._webhook_allow)
+        context = Context(self._database, self._blobs, self._clock, identity, self._webhook_allow, self._signing_key)
         answer = route.answer(context, reads)
         return answer if isinstance(answer, Raw | FileAnswer) else _encode(answer)
 
 
 def build_mlflow(
-    database: Database, blobs: BlobStore, clock: Clock, *, webhook_allow: frozenset[str] = frozenset()
+    database: Database,
+    blobs: BlobStore,
+    clock: Clock,
+    *,
+    webhook_allow: frozenset[str] = frozenset(),
+    signing_key: Callable[[], Any] | None = None,
 ) -> MlflowApp:
     """MLflow's endpoints over an open home."""
-    return MlflowApp(database, blobs, clock, routes=all_routes(), webhook_allow=webhook_allow)
+    return MlflowApp(database, blobs, clock, routes=all_routes(), webhook_allow=webhook_allow, signing_key=signing_key)
 
 
 def all_routes() -> list[Route]:

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from homeostat.compat.mlflow.artifact_paths import Place, place_of, safe_path
+from homeostat.compat.mlflow.frozen_files import frozen_place, list_frozen, open_frozen, refuse_frozen
 from homeostat.compat.mlflow.limits import check_run_id
 from homeostat.compat.mlflow.reach import reachable_project, reachable_run
 from homeostat.compat.mlflow.reading import require
@@ -68,6 +69,11 @@ def list_proxied(context: Context, body: ListProxied) -> dict[str, Any]:
     """The files of a folder, by their names alone."""
     if not body.path:
         return {}  # everything of everybody: nobody's folder
+    frozen = frozen_place(body.path)
+    if frozen is not None:
+        with context.database.read() as conn:
+            listed = list_frozen(context, conn, frozen)
+        return {"files": listed} if listed else {}
     place = place_of(body.path)
     with context.database.read() as conn:
         check_place(context, conn, place)
@@ -79,6 +85,10 @@ def list_proxied(context: Context, body: ListProxied) -> dict[str, Any]:
 
 def download(context: Context, body: Proxied) -> FileAnswer:
     """A file's bytes."""
+    frozen = frozen_place(body.artifact_path)
+    if frozen is not None:
+        with context.database.read() as conn:
+            return open_frozen(context, conn, frozen)
     place = _file_place(body.artifact_path)
     with context.database.read() as conn:
         check_place(context, conn, place)
@@ -96,6 +106,7 @@ def upload(context: Context, body: Proxied) -> dict[str, Any]:
 
 def delete(context: Context, body: Proxied) -> dict[str, Any]:
     """Take a file or a folder away."""
+    refuse_frozen(body.artifact_path)
     place = place_of(body.artifact_path)
     with context.database.write() as conn:
         check_place(context, conn, place)
@@ -153,6 +164,7 @@ def _file_place(path: str) -> Place:
 
 
 def _check_target(parts: Mapping[str, str]) -> None:
+    refuse_frozen(parts["artifact_path"])
     _file_place(parts["artifact_path"])
 
 

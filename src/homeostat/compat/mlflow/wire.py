@@ -23,6 +23,8 @@ class Context(msgspec.Struct, frozen=True):
     identity: Identity
     webhook_allow: frozenset[str] = frozenset()
     """Private addresses that webhooks may reach all the same."""
+    signing_key: Callable[[], Any] | None = None
+    """The project's private key, read when something is registered; without one nothing is signed."""
 
 
 class Raw(msgspec.Struct, frozen=True):
