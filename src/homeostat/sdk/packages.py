@@ -1,11 +1,13 @@
 """From a fitted model to the body that registers it: packaged here, in the process that trained it, then uploaded."""
 
+import math
+import numbers
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from homeostat.ground.errors import Refused
+from homeostat.ground.errors import Invalid, Refused
 from homeostat.registry.formats.pickled import allow_pickle as permit
 from homeostat.registry.packaging import package_model
 from homeostat.registry.types import Package
@@ -82,7 +84,7 @@ def pack(
         files={path: {"digest": digest} for path, digest in digests.items()},
         pickle_reason=package.permission.reason if package.permission else "",
         run=_run_id(run),
-        evaluation={name: _number(value) for name, value in (evaluation or {}).items()},
+        evaluation={name: _number(name, value) for name, value in (evaluation or {}).items()},
         description=description,
         tags=dict(tags or {}),
     )
@@ -107,6 +109,12 @@ def _run_id(run: ActiveRun | str | None) -> str | None:
     return active.id
 
 
-def _number(value: Any) -> Any:
-    """NumPy's numbers as Python's; what is none is refused where the body is checked."""
-    return value.item() if hasattr(value, "item") else value
+def _number(name: str, value: Any) -> float:
+    """A metric's value; NumPy's numbers are numbers, too."""
+    if not isinstance(value, bool) and isinstance(value, numbers.Real) and math.isfinite(value):
+        return float(value)
+    raise Invalid(
+        f"metric {name!r:.80} is {value!r:.40}, not a finite number",
+        field="evaluation",
+        next_step="give metrics by name, such as {'roc_auc': 0.8}",
+    )

@@ -19,14 +19,6 @@ def split_ref(ref: str) -> tuple[str, int | str | None]:
     return name, None if ref.removeprefix("models:/") == name else version
 
 
-def numbered(ref: str) -> tuple[str, int]:
-    """A model's name and a version's number; an alias would be somewhere else tomorrow."""
-    name, version = split_ref(ref)
-    if isinstance(version, int):
-        return name, version
-    raise Invalid(f"{ref!r:.80} does not say which version", field="ref", next_step=f"name it by its number: {name}@4")
-
-
 def model_body(name: str, description: str, tags: Mapping[str, str] | None) -> ModelBody:
     """A model to be made."""
     return checked_body(ModelBody, name=name, description=description, tags=dict(tags or {}))

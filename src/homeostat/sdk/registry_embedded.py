@@ -7,7 +7,7 @@ from typing import Any
 from homeostat.ground.refs import parse_model_ref
 from homeostat.registry.stages import Stage
 from homeostat.sdk.packages import LocalUpload, Upload, pack
-from homeostat.sdk.registry_bodies import change_body, model_body, numbered, split_ref, stages_body
+from homeostat.sdk.registry_bodies import change_body, model_body, split_ref, stages_body
 from homeostat.sdk.registry_client import ASKED, Plain, Tags
 from homeostat.server.bodies import RollbackBody
 from homeostat.server.registry import Registry
@@ -98,7 +98,7 @@ class EmbeddedRegistry:
         return self._verbs.rename(model, RenameBody(new_name))
 
     def delete_version(self, ref: str) -> Plain:
-        return self._verbs.delete_version(*numbered(ref))
+        return self._verbs.delete_version(*parse_model_ref(ref))
 
     def delete_model(self, name: str) -> Plain:
         return self._verbs.delete(name)

@@ -9,7 +9,7 @@ from homeostat.ground.clock import from_datetime, to_iso
 from homeostat.ground.refs import parse_model_ref
 from homeostat.registry.stages import Stage
 from homeostat.sdk.packages import Upload, pack
-from homeostat.sdk.registry_bodies import change_body, model_body, numbered, split_ref, stages_body
+from homeostat.sdk.registry_bodies import change_body, model_body, split_ref, stages_body
 from homeostat.sdk.registry_client import ASKED, Plain, Tags
 from homeostat.server.bodies import RollbackBody
 from homeostat.server.registry_bodies import AliasBody, Change, DecideBody, PromoteBody, RenameBody
@@ -116,8 +116,7 @@ class RemoteRegistry:
         return self._ask("POST", _path(model, "rename"), RenameBody(new_name))  # type: ignore[no-any-return]
 
     def delete_version(self, ref: str) -> Plain:
-        name, number = numbered(ref)
-        return self._ask("DELETE", _path(name, "versions", number))  # type: ignore[no-any-return]
+        return self._ask("DELETE", _version_path(ref))  # type: ignore[no-any-return]
 
     def delete_model(self, name: str) -> Plain:
         return self._ask("DELETE", _path(name))  # type: ignore[no-any-return]

@@ -29,6 +29,7 @@ from homeostat.server.registry_rules import (
     checked_text,
     given_tags,
     moment_of,
+    numbered,
     permitted,
     refuse_served,
     taken_tags,
@@ -172,14 +173,14 @@ class Registry:
                 versions.delete_version_tag(conn, name, number, tag, at=at, actor=actor)
             return views.whole_version(conn, versions.get_version(conn, name, number))
 
-    def delete_version(self, name: str, version: int, who: Identity = LOCAL) -> Plain:
+    def delete_version(self, name: str, version: int | str, who: Identity = LOCAL) -> Plain:
         """Take a version out of sight; its number is never given again.
 
         Raises:
             Conflict: while an alias stands on it, or it answers or looks on in service.
         """
         with self._database.write() as conn:
-            found = versions.get_version(conn, name, version)
+            found = versions.get_version(conn, name, numbered(name, version))
             if (refusal := why_kept(conn, name, found.version)) is not None:
                 raise Conflict(
                     f"{found.ref} cannot be deleted: {refusal.why}", field="version", next_step=refusal.next_step

@@ -81,8 +81,8 @@ def _versions(registry: Registry) -> list[HTTPRouteHandler]:
     def change(name: FromPath[str], version: FromPath[str], data: JSONBody[Change], identity: Who) -> Plain:
         return registry.change_version(name, version, data, identity)
 
-    @delete("/api/models/{name:str}/versions/{version:int}", opt=DEPLOY, status_code=200, sync_to_thread=True)
-    def delete_version(name: FromPath[str], version: FromPath[int], identity: Who) -> Plain:
+    @delete("/api/models/{name:str}/versions/{version:str}", opt=DEPLOY, status_code=200, sync_to_thread=True)
+    def delete_version(name: FromPath[str], version: FromPath[str], identity: Who) -> Plain:
         return registry.delete_version(name, version, identity)
 
     @get("/api/models/{name:str}/versions/{version:str}/actions", opt=READ, sync_to_thread=True)

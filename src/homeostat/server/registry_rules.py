@@ -37,6 +37,15 @@ def why_kept(conn: Connection, name: str, version: int) -> Action | None:
     return Action(action="delete", allowed=False, why=why, next_step=step)
 
 
+def numbered(name: str, version: int | str) -> int:
+    """A version's number; an alias would be somewhere else tomorrow, and what is deleted is gone."""
+    if isinstance(version, int) or version.isdecimal():
+        return int(version)
+    raise Invalid(
+        f"{version!r:.80} does not say which version", field="version", next_step=f"name it by its number: {name}@4"
+    )
+
+
 def refuse_served(conn: Connection, name: str) -> None:
     """Raises Conflict while a model is in service: its name is its endpoint's."""
     if list_endpoints(conn, model=name):
