@@ -61,6 +61,8 @@ def run_script(name: str, server_url: str, folder: Path, **more: str) -> None:
         "tracing",
         "traces_in_depth",
         "logged_models",
+        "register_and_load",
+        "registry_in_depth",
     ],
 )
 def test_an_unchanged_script_runs(server_url: str, tmp_path: Path, name: str) -> None:
