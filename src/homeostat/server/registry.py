@@ -9,7 +9,7 @@ from homeostat.ground.clock import Clock
 from homeostat.ground.errors import Conflict
 from homeostat.ground.settings import Settings
 from homeostat.loop import promotions, releases
-from homeostat.loop.declaration import list_declarations
+from homeostat.loop.in_service import check_idle, check_renamable
 from homeostat.registry import aliases, models, promotion, stages, versions
 from homeostat.server.bodies import RollbackBody
 from homeostat.server.register import register, uploaded_package
@@ -31,7 +31,6 @@ from homeostat.server.registry_rules import (
     moment_of,
     numbered,
     permitted,
-    refuse_served,
     taken_tags,
     why_kept,
 )
@@ -103,13 +102,7 @@ class Registry:
         """
         who.require_project(body.new_name)
         with self._database.write() as conn:
-            if name in {declaration.model for declaration in list_declarations(conn)}:
-                raise Conflict(
-                    f"{name!r} is declared in a file under this name",
-                    field="name",
-                    next_step="declare it under the new name, apply the file and train",
-                )
-            refuse_served(conn, name)
+            check_renamable(conn, name)
             renamed = models.rename_model(conn, name, body.new_name, at=self._clock.now(), actor=actor_of(body, who))
         return views.registered_view(renamed)
 
@@ -121,7 +114,7 @@ class Registry:
         """
         with self._database.write() as conn:
             found = models.get_model(conn, name)
-            refuse_served(conn, name)
+            check_idle(conn, name)
             at = self._clock.now()
             models.delete_model(conn, name, at=at, actor=who.name)
         return views.registered_view(msgspec.structs.replace(found, deleted=at, aliases={}))

@@ -9,9 +9,9 @@ from sqlalchemy.engine import Connection
 from homeostat.ground.access import LOCAL, Identity
 from homeostat.ground.clock import from_datetime, from_iso, to_iso
 from homeostat.ground.errors import Conflict, Invalid
+from homeostat.loop.in_service import check_version_idle
 from homeostat.registry.lookup import aliases_of
 from homeostat.registry.promotion import Action
-from homeostat.serving.endpoints import list_endpoints
 
 Moment = str | int | datetime
 _TEXT = 100_000
@@ -27,14 +27,14 @@ class _Signed(Protocol):
 def why_kept(conn: Connection, name: str, version: int) -> Action | None:
     """Why a version cannot be deleted; None when it can."""
     standing = [alias for alias, number in aliases_of(conn, name).items() if number == version]
-    why = f"{', '.join(standing)} stands on it" if standing else ""
-    served = [endpoint.name for endpoint in list_endpoints(conn, model=name) if version in endpoint.versions]
-    if not why and served:
-        why = f"it answers or looks on at endpoint {', '.join(served)}"
-    if not why:
-        return None
-    step = "move the alias first" if standing else "wait for the rollout, or put another version into service"
-    return Action(action="delete", allowed=False, why=why, next_step=step)
+    if standing:
+        why = f"{', '.join(standing)} stands on it"
+        return Action(action="delete", allowed=False, why=why, next_step="move the alias first")
+    try:
+        check_version_idle(conn, name, version)
+    except Conflict as error:
+        return Action(action="delete", allowed=False, why=error.message, next_step=error.next_step)
+    return None
 
 
 def numbered(name: str, version: int | str) -> int:
@@ -44,12 +44,6 @@ def numbered(name: str, version: int | str) -> int:
     raise Invalid(
         f"{version!r:.80} does not say which version", field="version", next_step=f"name it by its number: {name}@4"
     )
-
-
-def refuse_served(conn: Connection, name: str) -> None:
-    """Raises Conflict while a model is in service: its name is its endpoint's."""
-    if list_endpoints(conn, model=name):
-        raise Conflict(f"{name!r} is in service", field="name", next_step="stop serving it first")
 
 
 def permitted(action: Action, who: Identity) -> Action:
