@@ -104,6 +104,12 @@ def list_versions(conn: Connection, model: str) -> list[ModelVersion]:
     return _versions(conn, conn.execute(query).mappings().all())
 
 
+def versions_of_run(conn: Connection, model: str, run_id: str) -> list[ModelVersion]:
+    """The versions of a model that came from a run."""
+    query = _of(model_key(conn, model)).where(store.versions.c.run_id == run_id).order_by(store.versions.c.version)
+    return _versions(conn, conn.execute(query).mappings().all())
+
+
 def count_versions(conn: Connection, model: str) -> int:
     """How many versions a model has, without reading them."""
     table = store.versions

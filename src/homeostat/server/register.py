@@ -17,7 +17,7 @@ from homeostat.registry.models import create_model
 from homeostat.registry.scorers import FILES
 from homeostat.registry.signing import sign_package
 from homeostat.registry.types import ModelVersion, PackageFile, PicklePermission, StoredPackage
-from homeostat.registry.versions import list_versions, register_version
+from homeostat.registry.versions import register_version, versions_of_run
 from homeostat.server.registry_bodies import VersionBody
 from homeostat.store.blobs import BlobStore
 from homeostat.tracking.runs import get_run
@@ -76,9 +76,8 @@ def register(
     run_id = _checked_run(body.run)
     evaluation = _evaluation(body.evaluation)
     if run_id is not None:
-        for version in list_versions(conn, name):
-            made = (version.run_id, version.package_digest, version.evaluation)
-            if made == (run_id, package.digest, evaluation):
+        for version in versions_of_run(conn, name, run_id):
+            if (version.package_digest, version.evaluation) == (package.digest, evaluation):
                 return version
     signed = sign_package(signing_key(settings), blobs, package, model=name, run_id=run_id or "", at=at, actor=actor)
     lineage = {"cause": CAUSE} | _lineage(conn, run_id, who)

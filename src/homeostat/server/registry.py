@@ -146,7 +146,7 @@ class Registry:
 
     def versions(self, name: str) -> list[Plain]:
         with self._database.read() as conn:
-            return [views.line_of(conn, version) for version in versions.list_versions(conn, name)]
+            return views.lines_of(conn, name, versions.list_versions(conn, name))
 
     def version(self, name: str, version: int | str) -> Plain:
         with self._database.read() as conn:

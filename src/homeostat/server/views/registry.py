@@ -1,5 +1,6 @@
 """The registry as people ask about it: times as text, versions with what stands on them, without their bulk."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -21,24 +22,15 @@ def registered_view(model: Model) -> Plain:
     return _times(msgspec.to_builtins(model), "created", "updated", "deleted")
 
 
-def line_of(conn: Connection, version: ModelVersion) -> Plain:
-    """A version in a list."""
-    view = _times(msgspec.to_builtins(version), "created", "updated")
-    for key in _BULK:
-        del view[key]
-    standing = [alias for alias, number in aliases_of(conn, version.model).items() if number == version.version]
-    return view | {
-        "ref": version.ref,
-        "flavor": version.package.flavor,
-        "aliases": standing,
-        "metrics": metrics_of(version),
-        "is_signed": version.signed is not None,
-    }
+def lines_of(conn: Connection, model: str, versions: Iterable[ModelVersion]) -> list[Plain]:
+    """Versions of a model in a list."""
+    standing = aliases_of(conn, model)
+    return [_line(version, standing) for version in versions]
 
 
 def whole_version(conn: Connection, version: ModelVersion) -> Plain:
     """Everything about a version but its reference bins."""
-    return line_of(conn, version) | {
+    return _line(version, aliases_of(conn, version.model)) | {
         "signature": msgspec.to_builtins(version.signature),
         "evaluation": version.evaluation,
         "files": msgspec.to_builtins(version.package.manifest),
@@ -79,6 +71,19 @@ def standing_view(model: str, alias: str, time: int, move: AliasMove | None) -> 
         "version": version,
         "ref": None if version is None else f"{model}@{version}",
         "move": None if move is None else move_view(move),
+    }
+
+
+def _line(version: ModelVersion, standing: Mapping[str, int]) -> Plain:
+    view = _times(msgspec.to_builtins(version), "created", "updated")
+    for key in _BULK:
+        del view[key]
+    return view | {
+        "ref": version.ref,
+        "flavor": version.package.flavor,
+        "aliases": [alias for alias, number in standing.items() if number == version.version],
+        "metrics": metrics_of(version),
+        "is_signed": version.signed is not None,
     }
 
 
