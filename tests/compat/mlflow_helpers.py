@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import httpx
 from homeostat.compat.mlflow.app import build_mlflow
 from homeostat.ground.access import LOCAL, Identity
 from homeostat.ground.clock import Clock, SystemClock
+from homeostat.ground.settings import Settings
+from homeostat.registry.keys import signing_key, trusted
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 
@@ -24,8 +27,18 @@ THERE_ALREADY = (400, "RESOURCE_ALREADY_EXISTS")
 class Mlflow:
     """A client of the application, without a socket."""
 
-    def __init__(self, database: Database, folder: Path, *, clock: Clock | None = None) -> None:
-        self.app = build_mlflow(database, BlobStore(str(folder / "blobs")), clock or SystemClock())
+    def __init__(
+        self, database: Database, folder: Path, *, clock: Clock | None = None, settings: Settings | None = None
+    ) -> None:
+        """With `settings` what is registered is signed, and checked against its signature."""
+        self.blobs = BlobStore(str(folder / "blobs"))
+        self.app = build_mlflow(
+            database,
+            self.blobs,
+            clock or SystemClock(),
+            signing_key=partial(signing_key, settings) if settings else None,
+            trust=partial(trusted, settings) if settings else None,
+        )
         self.database = database
         self.identity: Identity = LOCAL
         self._runner = asyncio.Runner()

@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
+from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from homeostat.ground.clock import to_iso
@@ -96,12 +97,35 @@ def read_files(blobs: BlobStore, version: ModelVersion, said: Statement | None) 
         try:
             data = blobs.get(file.digest)
         except NotFound as error:
-            raise Corrupt(f"{path} of {version.ref} is missing", field=path, next_step=_RESTORE) from error
+            raise _missing(path, version.ref) from error
         except Corrupt as error:
             raise _changed(path, version.ref) from error
         if said is not None and hashlib.sha256(data).hexdigest() != said.files[path]:
             raise _changed(path, version.ref)
         yield path, data
+
+
+def open_checked(blobs: BlobStore, version: ModelVersion, path: str, said: Statement | None) -> IO[bytes]:
+    """One file of a version as a stream at its beginning, read once beforehand to see that it is what was stored.
+
+    Raises:
+        Corrupt: naming the file, when it was changed or is missing.
+    """
+    hashed, measured = blake3(), hashlib.sha256()
+    try:
+        stream = blobs.open(version.package.manifest[path].digest)
+    except NotFound as error:
+        raise _missing(path, version.ref) from error
+    while chunk := stream.read(_CHUNK):
+        hashed.update(chunk)
+        if said is not None:
+            measured.update(chunk)
+    stored = hashed.hexdigest() == version.package.manifest[path].digest
+    if not stored or (said is not None and measured.hexdigest() != said.files[path]):
+        stream.close()
+        raise _changed(path, version.ref)
+    stream.seek(0)
+    return stream
 
 
 def verify_version(blobs: BlobStore, version: ModelVersion, trust: Trust) -> Verified:
@@ -164,7 +188,7 @@ def _same_names(found: set[str], signed: set[str], where: str) -> None:
     if added := sorted(found - signed):
         raise Corrupt(f"{added[0]} was added to {where} after it was signed", field=added[0], next_step=_RESTORE)
     if missing := sorted(signed - found):
-        raise Corrupt(f"{missing[0]} of {where} is missing", field=missing[0], next_step=_RESTORE)
+        raise _missing(missing[0], where)
 
 
 def _files_in(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -193,6 +217,10 @@ def _sha256_of(blobs: BlobStore, file: PackageFile) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _missing(path: str, where: str) -> Corrupt:
+    return Corrupt(f"{path} of {where} is missing", field=path, next_step=_RESTORE)
 
 
 def _changed(path: str, where: str) -> Corrupt:

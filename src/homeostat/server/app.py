@@ -11,7 +11,7 @@ from litestar.openapi import OpenAPIConfig
 from homeostat import __version__
 from homeostat.compat.mlflow.app import build_mlflow
 from homeostat.ground.errors import HomeostatError
-from homeostat.registry.keys import signing_key
+from homeostat.registry.keys import signing_key, trusted
 from homeostat.server import errors
 from homeostat.server.access import Access, provide_identity
 from homeostat.server.access_routes import build_access_routes
@@ -59,6 +59,7 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], w
         service.clock,
         webhook_allow=service.webhook_allow,
         signing_key=lambda: signing_key(service.settings),
+        trust=lambda: trusted(service.settings),
     )
     table = PermissionTable(plain_rule, prediction_rule, mlflow_rule(mlflow.needs))
     table.add_litestar(app.routes)

@@ -17,6 +17,7 @@ from homeostat.compat.mlflow.routing import Router
 from homeostat.compat.mlflow.wire import Context, FileAnswer, Raw, Route
 from homeostat.ground.access import LOCAL, Permission
 from homeostat.ground.clock import Clock
+from homeostat.registry.keys import Trust
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 
@@ -68,12 +69,14 @@ class MlflowApp:
         routes: Sequence[Route],
         webhook_allow: frozenset[str] = frozenset(),
         signing_key: Callable[[], Any] | None = None,
+        trust: Callable[[], Trust] | None = None,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._clock = clock
         self._webhook_allow = webhook_allow
         self._signing_key = signing_key
+        self._trust = trust
         self._router = Router(routes)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlflow")
 
@@ -141,7 +144,15 @@ class MlflowApp:
             parts["content"], body = body, b""
         reads = read_request(route.reads, parts=parts, query=scope.get("query_string", b""), body=body)
         identity = scope.get("state", {}).get("identity", LOCAL)
-        context = Context(self._database, self._blobs, self._clock, identity, self._webhook_allow, self._signing_key)
+        context = Context(
+            self._database,
+            self._blobs,
+            self._clock,
+            identity,
+            webhook_allow=self._webhook_allow,
+            signing_key=self._signing_key,
+            trust=self._trust,
+        )
         answer = route.answer(context, reads)
         return answer if isinstance(answer, Raw | FileAnswer) else _encode(answer)
 
@@ -153,9 +164,13 @@ def build_mlflow(
     *,
     webhook_allow: frozenset[str] = frozenset(),
     signing_key: Callable[[], Any] | None = None,
+    trust: Callable[[], Trust] | None = None,
 ) -> MlflowApp:
     """MLflow's endpoints over an open home."""
-    return MlflowApp(database, blobs, clock, routes=all_routes(), webhook_allow=webhook_allow, signing_key=signing_key)
+    routes = all_routes()
+    return MlflowApp(
+        database, blobs, clock, routes=routes, webhook_allow=webhook_allow, signing_key=signing_key, trust=trust
+    )
 
 
 def all_routes() -> list[Route]:

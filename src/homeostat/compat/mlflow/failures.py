@@ -74,7 +74,8 @@ class Failure(msgspec.Struct, frozen=True):
 
     def body(self) -> bytes:
         error_class = _CLASSES.get(self.error_code, self.error_code)
-        envelope = {"error_code": self.error_code, "message": self.message, "sqlstate": "KAM00"}
+        message = self.message.encode("utf-8", "backslashreplace").decode()  # it may quote half a character
+        envelope = {"error_code": self.error_code, "message": message, "sqlstate": "KAM00"}
         return msgspec.json.encode(envelope | {"error_class": error_class})
 
 

@@ -4,6 +4,7 @@
     runs:/RUN/path                                     a run's
     mlflow-artifacts:/EXPERIMENT/RUN/artifacts/path    the same, as clients resolve it
     models:/NAME/3, models:/NAME@champion              another version's
+    mlflow-artifacts:/registered/KEY/3                 the same, as clients resolve it
 
 A URI is read, never opened: what names anything else (a folder, a host, a bucket) is refused.
 """
@@ -15,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from sqlalchemy.engine import Connection
 
-from homeostat.compat.mlflow.artifact_paths import place_of, safe_path
+from homeostat.compat.mlflow.artifact_paths import Place, place_of, safe_path
+from homeostat.compat.mlflow.frozen_files import frozen_place, frozen_version
 from homeostat.compat.mlflow.model_view import artifact_uri
 from homeostat.compat.mlflow.reach import reachable_run
 from homeostat.compat.mlflow.registry_reach import reachable_model
@@ -26,8 +28,8 @@ from homeostat.registry.stages import latest_versions
 from homeostat.registry.types import ModelVersion, PackageFile
 from homeostat.registry.versions import get_version, list_versions
 from homeostat.tracking.artifacts import find_artifact, list_artifacts
-from homeostat.tracking.models import get_model
-from homeostat.tracking.runs import get_run
+from homeostat.tracking.models import find_model, get_model
+from homeostat.tracking.runs import find_run, get_run
 from homeostat.tracking.types import LoggedModel, RunDetail
 
 _SCHEMES = ("models", "runs", "mlflow-artifacts")
@@ -60,12 +62,27 @@ def source_named(context: Context, conn: Connection, uri: str, *, run_id: str, m
     if scheme == "runs":
         owner, _, below = path.lstrip("/").partition("/")
         return _of_run(context, conn, uri, owner, below, run_id=run_id, model_id=model_id)
+    frozen = frozen_place(path.lstrip("/"))
+    if frozen is not None:
+        return _copy(frozen_version(context, conn, frozen), uri, run_id=run_id, model_id=model_id)
     place = place_of(path.lstrip("/"))
+    _check_home(conn, uri, place)
     if place.is_run:
         return _of_run(context, conn, uri, place.owner, place.path, run_id=run_id, model_id=model_id)
     if place.owner.startswith("m-"):
         return _of_logged_model(context, conn, uri, place.owner, place.path, run_id=run_id, model_id=model_id)
     raise _mismatch(uri, "run_id")
+
+
+def _check_home(conn: Connection, uri: str, place: Place) -> None:
+    """See that what a path names is in the experiment that the path begins with."""
+    try:
+        if place.is_run and find_run(conn, place.owner).project_id != place.experiment:
+            raise _mismatch(uri, "run_id")
+        if place.owner.startswith("m-") and find_model(conn, place.owner)[1] != place.experiment:
+            raise _mismatch(uri, "model_id")
+    except NotFound as error:
+        raise _mismatch(uri, "run_id" if place.is_run else "model_id") from error
 
 
 def _check_safe(uri: str) -> None:
@@ -110,6 +127,10 @@ def _of_models_uri(context: Context, conn: Connection, uri: str, path: str, *, r
         version = _by_alias(context, conn, name, what)
     else:
         version = _by_suffix(context, conn, name, what)
+    return _copy(version, uri, run_id=run_id, model_id=model_id)
+
+
+def _copy(version: ModelVersion, uri: str, *, run_id: str, model_id: str) -> Source:
     logged = str(version.lineage.get("logged_model") or "")
     if (run_id and run_id != (version.run_id or "")) or (model_id and model_id != logged):
         raise Invalid(

@@ -10,6 +10,7 @@ import msgspec
 
 from homeostat.ground.access import Identity, Permission
 from homeostat.ground.clock import Clock
+from homeostat.registry.keys import Trust
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 
@@ -25,6 +26,8 @@ class Context(msgspec.Struct, frozen=True):
     """Private addresses that webhooks may reach all the same."""
     signing_key: Callable[[], Any] | None = None
     """The project's private key, read when something is registered; without one nothing is signed."""
+    trust: Callable[[], Trust] | None = None
+    """Whose packages may be fetched; without it only their bytes are checked."""
 
 
 class Raw(msgspec.Struct, frozen=True):
