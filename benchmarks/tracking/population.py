@@ -32,6 +32,15 @@ class Population(NamedTuple):
     letters: list[str]
     metrics: NDArray[np.float64]
 
+    def first(self, runs: int) -> "Population":
+        """The first so many of them."""
+        return Population(self.ids[:runs], self.letters[:runs], self.metrics[:runs])
+
+    def found(self) -> list[str]:
+        """The ids of the runs with x = 'a' and m0 > 0.5, the greatest m1 first: what a search has to find."""
+        runs = [run for run, letter in enumerate(self.letters) if letter == "a" and self.metrics[run, 0] > 0.5]
+        return [self.ids[run] for run in sorted(runs, key=lambda run: self.metrics[run, 1], reverse=True)]
+
     def params(self, run: int) -> dict[str, str]:
         """`x`, and nine more that tell runs apart."""
         return {"x": self.letters[run]} | {f"p{number}": str((run * number) % 97) for number in range(1, PARAMS)}
@@ -61,7 +70,7 @@ def load_peer(wire: Wire, database: Path, people: Population, experiment: str) -
             " end_time, deleted_time, source_version, lifecycle_stage, artifact_uri, experiment_id)"
             " VALUES (?, ?, 'UNKNOWN', '', '', 'bench', 'FINISHED', ?, ?, NULL, '', 'active', ?, ?)",
             (
-                (run_id, f"run-{run}", _started(run), _started(run) + 500, _artifacts(made, run_id), made)
+                (run_id, f"run-{run}", started(run), started(run) + 500, _artifacts(made, run_id), made)
                 for run, run_id in enumerate(people.ids)
             ),
         )
@@ -91,22 +100,23 @@ def _operations(people: Population, start: int, project: str) -> list[Op]:
 
 
 def _operations_of(people: Population, run: int, project: str) -> Iterator[Op]:
-    run_id, started = people.ids[run], _started(run) * 1000
-    yield StartRun(run_id, project, f"run-{run}", started)
+    run_id, at = people.ids[run], started(run) * 1000
+    yield StartRun(run_id, project, f"run-{run}", at)
     yield Params(run_id, people.params(run))
-    step, at = np.int64(0).tobytes(), np.int64(started).tobytes()
+    step, when = np.int64(0).tobytes(), np.int64(at).tobytes()
     for number, value in enumerate(people.metrics[run]):
-        yield Series(run_id, f"m{number}", step, at, value.tobytes())
-    yield EndRun(run_id, "finished", started + 500_000)
+        yield Series(run_id, f"m{number}", step, when, value.tobytes())
+    yield EndRun(run_id, "finished", at + 500_000)
 
 
 def _metric_rows(people: Population) -> Iterator[tuple[str, float, int, str]]:
     for run, run_id in enumerate(people.ids):
         for number, value in enumerate(people.metrics[run].tolist()):
-            yield f"m{number}", value, _started(run), run_id
+            yield f"m{number}", value, started(run), run_id
 
 
-def _started(run: int) -> int:
+def started(run: int) -> int:
+    """Milliseconds UTC at which a run began."""
     return _FIRST + 1000 * run
 
 
