@@ -56,6 +56,12 @@ def place(request: pytest.FixtureRequest, start: Callable[..., Running]) -> Iter
     client.close()
 
 
+@pytest.fixture
+def on_both(database_url: str, start: Callable[..., Running]) -> Running:
+    """A server, once on each kind of database."""
+    return start(database=database_url)
+
+
 def test_a_fitted_model_is_registered_signed_and_scores_as_before(place: Place) -> None:
     model = fitted()
     made = place.registry.register(
@@ -398,3 +404,26 @@ def test_an_alias_is_moved_only_from_where_it_was_expected(start: Callable[..., 
     answer = server.call("PUT", put, json={"version": 2, "expected": None})
     assert (answer.status_code, answer.json()["field"]) == (409, "expected")
     assert server.call("PUT", put, json={"version": 2, "expected": 1}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("stages", "says"),
+    [
+        ([{"name": "4"}], "cannot be an alias"),
+        ([{"name": "a b"}], "not usable"),
+        ([{"name": "a"}, {"name": "a"}], "cannot be declared"),
+        ([{"name": "a", "requires": [{"kind": "has_tag"}]}], "names nothing"),
+        ([{"name": "a", "requires": [{"kind": "has_tag", "name": "\x00"}]}], "names nothing"),
+        ([{"name": "a", "requires": [{"kind": "magic"}]}], "magic"),
+        ([{"name": "a", "requires": "signed"}], "requires"),
+    ],
+)
+def test_stages_that_cannot_be_are_refused(start: Callable[..., Running], stages: Any, says: str) -> None:
+    server = start()
+    server.call("POST", "/api/models", json={"name": "late"})
+    answer = server.call("PUT", "/api/models/late/stages", json={"stages": stages})
+    assert answer.status_code == 400 and says in answer.text, answer.text
+    assert [stage["name"] for stage in server.call("GET", "/api/models/late/stages").json()] == [
+        "staging",
+        "production",
+    ]

@@ -46,7 +46,7 @@ def set_alias(
         NotFound: when the model or the version is not there.
         Conflict: when the alias stands elsewhere than `expected`, or `key` was used for another move.
     """
-    _check_alias(alias)
+    check_alias(alias)
     model_id = model_key(conn, model, lock=True)
     done = _move_with_key(conn, model_id, model, key)
     if done is not None:
@@ -96,7 +96,7 @@ def remove_alias(
     done = _move_with_key(conn, model_id, model, key)
     if done is not None:
         return _same_move(done, alias, None)
-    current = get_version(conn, model, _check_alias(alias)).version
+    current = get_version(conn, model, check_alias(alias)).version
     return move_alias(
         conn,
         (model_id, model),
@@ -132,7 +132,7 @@ def rollback(
     model_id = model_key(conn, model, lock=True)
     done = _move_with_key(conn, model_id, model, key)
     if done is not None:
-        return _same_move(done, _check_alias(alias), done.to_version if to is None else to)
+        return _same_move(done, check_alias(alias), done.to_version if to is None else to)
     target = rollback_target(model, alias, moves_of(conn, model_id, alias), to)
     current = aliases_of_key(conn, model_id).get(alias)
     get_version(conn, model, target)  # a deleted one cannot come back into service
@@ -234,7 +234,12 @@ def _same_move(done: AliasMove, alias: str, version: int | None) -> AliasMove:
     )
 
 
-def _check_alias(alias: str) -> str:
+def check_alias(alias: str) -> str:
+    """`alias` if it can be one: a word that does not read as a version.
+
+    Raises:
+        Invalid: saying what is wrong with it.
+    """
     if _RESERVED.fullmatch(alias):
         raise Invalid(f"{alias!r} cannot be an alias", field="alias", next_step="use a word, such as champion")
     return check_name(alias, what="alias")

@@ -23,6 +23,7 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _BOUND = re.compile(r"\s*(?P<name>.+?)\s*(?P<sign>>=|<=)\s*(?P<bound>\S+)\s*")
+_NAME = 250
 _NAMED = ("was_in", "has_tag")
 _SPELLINGS = "roc_auc>=0.8, log_loss<=0.3, signed, has_signature, has_evaluation, was_in=STAGE or has_tag=TAG"
 
@@ -70,6 +71,8 @@ def checked(requirement: Requirement) -> Requirement:
     """
     if requirement.kind in ("at_least", "at_most", *_NAMED) and not requirement.name:
         raise Invalid(f"{requirement.kind} names nothing", field="name", next_step="name the metric, stage or tag")
+    if len(requirement.name) > _NAME or not requirement.name.isprintable():
+        raise Invalid(f"{requirement.name!r:.80} names nothing", field="name", next_step="name it in printable words")
     if not math.isfinite(requirement.bound):
         raise Invalid(f"{requirement.bound} is no bound", field="bound", next_step="give a finite number")
     return requirement

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from homeostat.ground.errors import Invalid, NotFound
-from homeostat.ground.ids import check_name
 from homeostat.registry import store
+from homeostat.registry.aliases import check_alias
 from homeostat.registry.ledger import move_alias
 from homeostat.registry.lookup import aliases_of_key, model_key
 from homeostat.registry.requirements import Requirement, checked
@@ -42,7 +42,7 @@ def declare_stages(conn: Connection, stages: Sequence[Stage], *, model: str | No
     Raises:
         Invalid: when a name is given twice or is none, or a requirement is not usable.
     """
-    names = [check_name(stage.name, what="stage") for stage in stages]
+    names = [check_alias(stage.name) for stage in stages]
     if len(set(names)) != len(names) or ARCHIVED in names or len(names) > _MOST:
         raise Invalid(
             f"stages {', '.join(names)} cannot be declared",

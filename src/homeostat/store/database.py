@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
 
-from homeostat.ground.errors import Unavailable
+from homeostat.ground.errors import Invalid, Unavailable
 
 metadata = sa.MetaData(
     naming_convention={
@@ -116,6 +116,11 @@ def _said_plainly() -> Iterator[None]:
         else:
             what, mend = "the catalogue cannot be reached", "see that its server is up, then try again"
         raise Unavailable(what, field="database", next_step=mend) from error
+    except sa.exc.DataError as error:
+        if "NUL" not in str(error.orig):
+            raise
+        # PostgreSQL takes none even to compare with; wherever a name is looked up, one may be asked for.
+        raise Invalid("a text has a NUL character in it", field="text", next_step="send it without") from error
 
 
 def _dumps(value: Any) -> str:
