@@ -63,7 +63,7 @@ def moves_of(conn: Connection, key: str, alias: str | None = None) -> list[Alias
     query = store.ledger.select().where(store.ledger.c.model == key).order_by(store.ledger.c.seq)
     if alias is not None:
         query = query.where(store.ledger.c.alias == alias)
-    name = names_of(conn).get(key, key)
+    name = names_of(conn, [key]).get(key, key)
     return [AliasMove(**{**row, "model": name}) for row in conn.execute(query).mappings()]
 
 

@@ -1,5 +1,6 @@
 """From a model's name to its key, and where its aliases stand."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
@@ -42,9 +43,11 @@ def model_key(conn: Connection, name: str, *, lock: bool = False) -> str:
     return str(key)
 
 
-def names_of(conn: Connection) -> dict[str, str]:
-    """Key to name, of every model that is or was."""
-    return {row.key: row.name for row in conn.execute(sa.select(store.models.c.key, store.models.c.name))}
+def names_of(conn: Connection, keys: Iterable[str]) -> dict[str, str]:
+    """Key to name, of models that are or were."""
+    table = store.models
+    query = sa.select(table.c.key, table.c.name).where(table.c.key.in_(sorted(set(keys))))
+    return {row.key: row.name for row in conn.execute(query)}
 
 
 def aliases_of(conn: Connection, model: str) -> dict[str, int]:

@@ -163,7 +163,7 @@ def get_request(conn: Connection, request_id: str) -> Request:
         raise NotFound(
             f"there is no request {request_id!r:.80}", field="request", next_step="list the model's requests"
         )
-    return _request(row, names_of(conn))
+    return _request(row, names_of(conn, [row["model"]]))
 
 
 def list_requests(conn: Connection, model: str, *, pending: bool = False) -> list[Request]:
@@ -174,8 +174,9 @@ def list_requests(conn: Connection, model: str, *, pending: bool = False) -> lis
     )
     if pending:
         query = query.where(table.c.state == "pending")
-    names = names_of(conn)
-    return [_request(row, names) for row in conn.execute(query).mappings()]
+    rows = conn.execute(query).mappings().all()
+    names = names_of(conn, [row["model"] for row in rows])
+    return [_request(row, names) for row in rows]
 
 
 def allowed_actions(conn: Connection, model: str, version: int | str, *, actor: str) -> list[Action]:

@@ -19,7 +19,7 @@ from homeostat.registry.models import models_of_keys
 from homeostat.registry.pages import Column, Place, after, order_of, query_mark, read_token, write_token
 from homeostat.registry.predicates import Condition, compare_number, compare_text, compare_time
 from homeostat.registry.types import Model, ModelVersion
-from homeostat.registry.versions import versions_of_rows
+from homeostat.registry.versions import versions_at
 
 IS_PROMPT = "mlflow.prompt.is_prompt"
 _KINDS = {
@@ -134,7 +134,7 @@ def search_versions(
         .where(*alive, *_wanted(conn, _OF_VERSIONS, text, names, now))
     )
     rows, token = _page(conn, query, columns, mark=mark, limit=limit, page_token=page_token)
-    return VersionsPage(_whole(conn, [(row[0], row[1]) for row in rows]), token)
+    return VersionsPage(versions_at(conn, [(row[0], row[1]) for row in rows]), token)
 
 
 def _page(
@@ -154,24 +154,6 @@ def _page(
     if len(rows) <= limit:
         return shown, None
     return shown, write_token(Place(mark, list(shown[-1][-len(columns) :])))
-
-
-def _whole(conn: Connection, found: Sequence[tuple[str, int]]) -> list[ModelVersion]:
-    """The versions themselves, in this order."""
-    if not found:
-        return []
-    same = [sa.and_(_versions.c.model == key, _versions.c.version.in_(numbers)) for key, numbers in _grouped(found)]
-    rows = conn.execute(_versions.select().where(sa.or_(*same))).mappings().all()
-    place = {one: number for number, one in enumerate(found)}
-    ordered = sorted(rows, key=lambda row: place[row["model"], row["version"]])
-    return versions_of_rows(conn, ordered)
-
-
-def _grouped(found: Sequence[tuple[str, int]]) -> list[tuple[str, list[int]]]:
-    groups: dict[str, list[int]] = {}
-    for key, number in found:
-        groups.setdefault(key, []).append(number)
-    return list(groups.items())
 
 
 def _wanted(conn: Connection, subject: _Subject, text: str, names: frozenset[str] | None, now: int) -> list[Condition]:

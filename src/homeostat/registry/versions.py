@@ -17,6 +17,8 @@ from homeostat.registry.types import ModelVersion, PackageFile, StoredPackage
 from homeostat.store.dialect import upsert
 from homeostat.store.events import append_event
 
+_AT_ONCE = 5_000
+"""Places a query; SQLite takes 32,766 values."""
 NO_SIGNATURE = Signature(task="", inputs=(), columns=(), feature_hash="")
 """Of versions whose makers said nothing that we could read."""
 
@@ -117,9 +119,29 @@ def count_versions(conn: Connection, model: str) -> int:
     return conn.execute(sa.select(sa.func.count()).select_from(table).where(same)).scalar_one()
 
 
-def versions_of_rows(conn: Connection, rows: Iterable[Any]) -> list[ModelVersion]:
-    """Versions from rows of registry_versions."""
-    return _versions(conn, rows)
+def versions_at(conn: Connection, places: Sequence[tuple[str, int]]) -> list[ModelVersion]:
+    """The versions with these model keys and numbers, in this order."""
+    table, found = store.versions, {}
+    for start in range(0, len(places), _AT_ONCE):
+        some = sa.tuple_(table.c.model, table.c.version).in_(places[start : start + _AT_ONCE])
+        for row in conn.execute(table.select().where(some)).mappings():
+            found[row["model"], row["version"]] = row
+    return _versions(conn, [found[place] for place in places])
+
+
+def newest_by_stage(conn: Connection, keys: Iterable[str]) -> dict[str, dict[str, ModelVersion]]:
+    """The newest version of each stage ('' for those in none), of the models with these keys."""
+    table, wanted = store.versions, list(keys)
+    query = (
+        sa.select(table.c.model, table.c.stage, sa.func.max(table.c.version))
+        .where(table.c.model.in_(wanted), table.c.deleted.is_(None))
+        .group_by(table.c.model, table.c.stage)
+    )
+    rows = conn.execute(query).all()
+    found: dict[str, dict[str, ModelVersion]] = {key: {} for key in wanted}
+    for row, version in zip(rows, versions_at(conn, [(row[0], row[2]) for row in rows]), strict=True):
+        found[row[0]][row[1]] = version
+    return found
 
 
 def update_version(
@@ -186,7 +208,8 @@ def _versions(conn: Connection, rows: Iterable[Any]) -> list[ModelVersion]:  # R
     found = list(rows)
     if not found:
         return []
-    names, tags = names_of(conn), _tags(conn, {row["model"] for row in found})
+    keys = {row["model"] for row in found}
+    names, tags = names_of(conn, keys), _tags(conn, keys, {row["version"] for row in found})
     return [_version(row, names[row["model"]], tags.get((row["model"], row["version"]), {})) for row in found]
 
 
@@ -201,9 +224,12 @@ def _version(row: Any, name: str, tags: dict[str, str]) -> ModelVersion:
     return ModelVersion(**values, tags=tags)
 
 
-def _tags(conn: Connection, keys: set[str]) -> dict[tuple[str, int], dict[str, str]]:
+def _tags(conn: Connection, keys: set[str], numbers: set[int]) -> dict[tuple[str, int], dict[str, str]]:
     table = store.version_tags
     found: dict[tuple[str, int], dict[str, str]] = {}
-    for model, version, key, value in conn.execute(table.select().where(table.c.model.in_(keys)).order_by(table.c.key)):
+    query = table.select().where(table.c.model.in_(keys)).order_by(table.c.key)
+    if len(numbers) < _AT_ONCE:
+        query = query.where(table.c.version.in_(numbers))
+    for model, version, key, value in conn.execute(query):
         found.setdefault((model, version), {})[key] = value
     return found
