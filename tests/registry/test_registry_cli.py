@@ -53,7 +53,8 @@ def test_a_champion_is_set_moved_rolled_back_and_asked_for(homeostat: Command) -
     assert homeostat("model at late champion 2013-03-03").startswith("champion of late stood on no version at 2013")
     shown = homeostat("model history late")
     assert [line.split()[4] for line in shown.splitlines()[1:]] == ["set", "set", "rollback"]
-    assert homeostat("model alias late champion --rm") == "late: champion 1 -> none\n"
+    assert homeostat("model alias late champion --rm --as eve") == "late: champion 1 -> none\n"
+    assert as_json(homeostat, "model history late")[-1]["actor"] == "eve"
 
 
 def test_stages_are_declared_entered_asked_for_and_approved(homeostat: Command) -> None:

@@ -423,7 +423,30 @@ def test_stages_that_cannot_be_are_refused(start: Callable[..., Running], stages
     server.call("POST", "/api/models", json={"name": "late"})
     answer = server.call("PUT", "/api/models/late/stages", json={"stages": stages})
     assert answer.status_code == 400 and says in answer.text, answer.text
-    assert [stage["name"] for stage in server.call("GET", "/api/models/late/stages").json()] == [
-        "staging",
-        "production",
-    ]
+    kept = server.call("GET", "/api/models/late/stages").json()
+    assert [stage["name"] for stage in kept] == ["staging", "production"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/api/models/a%00b/versions", None),
+        ("GET", "/api/models/late/at?alias=a%00b", None),
+        ("GET", "/api/models/late/versions/99999999999999999999", None),
+        ("POST", "/api/models/late/rollback", {"alias": "a\x00b"}),
+        ("POST", "/api/models/late/rollback", {"to": 10**12}),
+        ("POST", "/api/requests/a%00b/approve", {}),
+        ("POST", "/api/models/a%00/restore", None),
+        ("PATCH", "/api/models/late", {"tags": {"a\x00": None}}),
+        ("PATCH", "/api/models/late", {"description": "a\x00"}),
+        ("POST", "/api/models", {"name": "x", "actor": "y" * 500}),
+        ("POST", "/api/models", [1]),
+        ("GET", "/api/models/late/requests?pending=maybe", None),
+        ("DELETE", "/api/models/late/versions/champion", None),
+    ],
+)
+def test_odd_requests_are_no_faults_of_ours(on_both: Running, method: str, path: str, body: Any) -> None:
+    on_both.call("POST", "/api/models", json={"name": "late"})
+    answer = on_both.call(method, path, json=body) if body is not None else on_both.call(method, path)
+    assert answer.status_code < 500, answer.text
+    assert "/at?" in path or answer.status_code >= 400

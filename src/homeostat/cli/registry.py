@@ -88,7 +88,7 @@ def alias(
         raise click.UsageError("give a VERSION, or --rm")
     registry = client(home, url).registry
     if version is None:
-        row = registry.remove_alias(name, alias, reason=reason)
+        row = registry.remove_alias(name, alias, reason=reason, actor=actor)
     else:
         target = int(version) if version.isdecimal() else version
         row = registry.set_alias(name, alias, target, reason=reason, actor=actor)

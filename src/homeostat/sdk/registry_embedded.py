@@ -51,8 +51,8 @@ class EmbeddedRegistry:
     ) -> Plain:
         return self._verbs.set_alias(model, alias, AliasBody(version, reason=reason, actor=actor))
 
-    def remove_alias(self, model: str, alias: str, *, reason: str = "") -> Plain:
-        return self._verbs.remove_alias(model, alias, reason)
+    def remove_alias(self, model: str, alias: str, *, reason: str = "", actor: str = "person") -> Plain:
+        return self._verbs.remove_alias(model, alias, reason=reason, actor=actor)
 
     def rollback(
         self,

@@ -62,9 +62,9 @@ class RemoteRegistry:
         body = AliasBody(version, reason=reason, actor=actor)
         return self._ask("PUT", _path(model, "aliases", alias), body)  # type: ignore[no-any-return]
 
-    def remove_alias(self, model: str, alias: str, *, reason: str = "") -> Plain:
+    def remove_alias(self, model: str, alias: str, *, reason: str = "", actor: str = "person") -> Plain:
         path = _path(model, "aliases", alias)
-        return self._ask("DELETE", path, query={"reason": reason})  # type: ignore[no-any-return]
+        return self._ask("DELETE", path, query={"reason": reason, "actor": actor})  # type: ignore[no-any-return]
 
     def rollback(
         self,

@@ -75,14 +75,14 @@ class Registry:
                 description=checked_text(body.description, "description"),
                 tags=body.tags,
                 at=self._clock.now(),
-                actor=actor_of(body, who),
+                actor=actor_of(body.actor, who),
                 exist_ok=False,
             )
         return views.registered_view(made)
 
     def change(self, name: str, body: Change, who: Identity = LOCAL) -> Plain:
         """Describe a model, set and take away its tags."""
-        at, actor = self._clock.now(), actor_of(body, who)
+        at, actor = self._clock.now(), actor_of(body.actor, who)
         with self._database.write() as conn:
             if body.description is not None:
                 models.update_model(
@@ -103,7 +103,9 @@ class Registry:
         who.require_project(body.new_name)
         with self._database.write() as conn:
             check_renamable(conn, name)
-            renamed = models.rename_model(conn, name, body.new_name, at=self._clock.now(), actor=actor_of(body, who))
+            renamed = models.rename_model(
+                conn, name, body.new_name, at=self._clock.now(), actor=actor_of(body.actor, who)
+            )
         return views.registered_view(renamed)
 
     def delete(self, name: str, who: Identity = LOCAL) -> Plain:
@@ -139,7 +141,7 @@ class Registry:
                 package,
                 body,
                 at=self._clock.now(),
-                actor=actor_of(body, who),
+                actor=actor_of(body.actor, who),
                 who=who,
             )
             return views.whole_version(conn, version)
@@ -154,7 +156,7 @@ class Registry:
 
     def change_version(self, name: str, version: int | str, body: Change, who: Identity = LOCAL) -> Plain:
         """Describe a version, set and take away its tags."""
-        at, actor = self._clock.now(), actor_of(body, who)
+        at, actor = self._clock.now(), actor_of(body.actor, who)
         with self._database.write() as conn:
             number = versions.get_version(conn, name, version).version
             if body.description is not None:
@@ -191,16 +193,24 @@ class Registry:
                 alias,
                 versions.get_version(conn, name, body.version).version,
                 at=self._clock.now(),
-                actor=actor_of(body, who),
+                actor=actor_of(body.actor, who),
                 reason=checked_text(body.reason, "reason"),
                 expected=body.expected,
             )
         return views.move_view(move)
 
-    def remove_alias(self, name: str, alias: str, reason: str = "", who: Identity = LOCAL) -> Plain:
+    def remove_alias(
+        self, name: str, alias: str, *, reason: str = "", actor: str = "person", who: Identity = LOCAL
+    ) -> Plain:
         with self._database.write() as conn:
             move = releases.move_alias(
-                conn, name, alias, None, at=self._clock.now(), actor=who.name, reason=checked_text(reason, "reason")
+                conn,
+                name,
+                alias,
+                None,
+                at=self._clock.now(),
+                actor=actor_of(actor, who),
+                reason=checked_text(reason, "reason"),
             )
         return views.move_view(move)
 
@@ -212,7 +222,7 @@ class Registry:
                 name,
                 alias=body.alias,
                 at=self._clock.now(),
-                actor=actor_of(body, who),
+                actor=actor_of(body.actor, who),
                 reason=checked_text(body.reason, "reason"),
                 to=body.to,
             )
@@ -238,7 +248,7 @@ class Registry:
     def declare_stages(self, name: str | None, body: StagesBody, who: Identity = LOCAL) -> list[Plain]:
         """Declare the stages of a model, or (None) of every model that declares none."""
         with self._database.write() as conn:
-            stages.declare_stages(conn, body.stages, model=name, at=self._clock.now(), actor=actor_of(body, who))
+            stages.declare_stages(conn, body.stages, model=name, at=self._clock.now(), actor=actor_of(body.actor, who))
             declared = body.stages or stages.DEFAULT if name is None else stages.stages_of(conn, name)
             return [views.stage_view(stage) for stage in declared]
 
@@ -251,7 +261,7 @@ class Registry:
                 versions.get_version(conn, name, version).version,
                 body.stage,
                 at=self._clock.now(),
-                actor=actor_of(body, who),
+                actor=actor_of(body.actor, who),
                 reason=checked_text(body.reason, "reason"),
             )
         return views.promoted_view(promoted)
@@ -268,7 +278,7 @@ class Registry:
                 conn,
                 request_id,
                 at=self._clock.now(),
-                actor=actor_of(body, who),
+                actor=actor_of(body.actor, who),
                 comment=checked_text(body.comment, "comment"),
             )
             request = views.request_view(promotion.get_request(conn, request_id))
@@ -281,7 +291,7 @@ class Registry:
                 conn,
                 request_id,
                 at=self._clock.now(),
-                actor=actor_of(body, who),
+                actor=actor_of(body.actor, who),
                 comment=checked_text(body.comment, "comment"),
             )
         return views.request_view(request)

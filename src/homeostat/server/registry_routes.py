@@ -101,8 +101,14 @@ def _aliases(registry: Registry) -> list[HTTPRouteHandler]:
         return registry.set_alias(name, alias, data, identity)
 
     @delete("/api/models/{name:str}/aliases/{alias:str}", opt=DEPLOY, status_code=200, sync_to_thread=True)
-    def remove_alias(name: FromPath[str], alias: FromPath[str], identity: Who, reason: FromQuery[str] = "") -> Plain:
-        return registry.remove_alias(name, alias, reason, identity)
+    def remove_alias(
+        name: FromPath[str],
+        alias: FromPath[str],
+        identity: Who,
+        reason: FromQuery[str] = "",
+        actor: FromQuery[str] = "person",
+    ) -> Plain:
+        return registry.remove_alias(name, alias, reason=reason, actor=actor, who=identity)
 
     @get("/api/models/{name:str}/at", opt=READ, sync_to_thread=True)
     def at(name: FromPath[str], alias: FromQuery[str] = "champion", time: FromQuery[str | None] = None) -> Plain:

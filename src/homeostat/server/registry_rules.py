@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol
 
 from sqlalchemy.engine import Connection
 
@@ -19,9 +18,7 @@ _ACTOR = 200
 _LAST_MOMENT = from_iso("9999-12-31T23:59:59Z")
 
 
-class _Signed(Protocol):
-    @property
-    def actor(self) -> str: ...
+def actor(self) -> str: ...
 
 
 def why_kept(conn: Connection, name: str, version: int) -> Action | None:
@@ -54,9 +51,9 @@ def permitted(action: Action, who: Identity) -> Action:
     return Action(action=action.action, allowed=False, why=f"{who.name} lacks the permission deploy", next_step=step)
 
 
-def actor_of(body: _Signed, who: Identity) -> str:
-    """With tokens, whoever asks; without, who the body says."""
-    return checked_text(body.actor, "actor", most=_ACTOR) if who is LOCAL else who.name
+def actor_of(said: str, who: Identity) -> str:
+    """With tokens, whoever asks; without, who they say they are."""
+    return checked_text(said, "actor", most=_ACTOR) if who is LOCAL else who.name
 
 
 def checked_text(text: str, field: str, *, most: int = _TEXT) -> str:
