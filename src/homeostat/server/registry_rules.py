@@ -18,9 +18,6 @@ _ACTOR = 200
 _LAST_MOMENT = from_iso("9999-12-31T23:59:59Z")
 
 
-def actor(self) -> str: ...
-
-
 def why_kept(conn: Connection, name: str, version: int) -> Action | None:
     """Why a version cannot be deleted; None when it can."""
     standing = [alias for alias, number in aliases_of(conn, name).items() if number == version]
