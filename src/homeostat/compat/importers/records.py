@@ -6,7 +6,7 @@ from typing import IO, Any
 import msgspec
 
 from homeostat.tracking.points import Points
-from homeostat.tracking.types import DatasetInput, Status
+from homeostat.tracking.types import DatasetInput, Direction, ModelMetric, ModelStatus, Status
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -80,3 +80,61 @@ class ImportedRun(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, Any] = {}
     series: Iterable[tuple[str, Points]] = ()
     files: Iterable[ImportedFile] = ()
+
+
+class ModelLink(msgspec.Struct, frozen=True):
+    """That a run made ('output') or read ('input') a logged model."""
+
+    run_identity: str
+    run_id: str
+    direction: Direction
+    step: int = 0
+
+
+class ImportedLoggedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A logged model as its own tool has it; `id` is kept when nobody else has it."""
+
+    id: str
+    label: str
+    project: ImportedProject
+    name: str
+    model_type: str = ""
+    source_run: str = ""
+    source_identity: str = ""
+    status: ModelStatus = "ready"
+    created: int
+    deleted: bool = False
+    params: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    metrics: list[ModelMetric] = []
+    links: list[ModelLink] = []
+    files: Iterable[ImportedFile] = ()
+
+
+class ImportedVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a registered model as its own tool has it."""
+
+    number: int
+    source: str
+    run_id: str = ""
+    run_identity: str = ""
+    model_id: str = ""
+    run_link: str = ""
+    description: str = ""
+    stage: str = ""
+    """The word the other tool has for it; empty for none."""
+    created: int
+    actor: str = ""
+    tags: dict[str, str] = {}
+    files: Iterable[ImportedFile] = ()
+
+
+class ImportedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered model as its own tool has it, its versions in the order of their numbers."""
+
+    name: str
+    description: str = ""
+    created: int
+    tags: dict[str, str] = {}
+    aliases: dict[str, int] = {}
+    versions: Iterable[ImportedVersion] = ()
