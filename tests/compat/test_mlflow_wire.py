@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 from mlflow_helpers import API, DENIED, Mlflow
 
-from homeostat.compat.mlflow.app import all_routes, is_ours
+from homeostat.compat.mlflow.app import is_ours
+from homeostat.compat.mlflow.endpoints import all_routes
 from homeostat.compat.mlflow.failures import failure_of
 from homeostat.compat.mlflow.routing import paths_of
 from homeostat.ground.access import Identity

@@ -8,7 +8,7 @@ import pytest
 from litestar import get
 from running_server import Running
 
-from homeostat.compat.mlflow.app import all_routes
+from homeostat.compat.mlflow.endpoints import all_routes
 from homeostat.compat.mlflow.routing import paths_of
 from homeostat.ground.access import Identity
 from homeostat.ground.clock import to_iso

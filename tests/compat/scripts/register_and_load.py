@@ -39,7 +39,7 @@ with mlflow.start_run():
     mlflow.register_model(second.model_uri, "iris-clf")
 client.set_registered_model_alias("iris-clf", "champion", "2")
 assert client.get_model_version_by_alias("iris-clf", "champion").version in ("2", 2)
-client.set_model_version_tag("iris-clf", "2", "checked", "yes")
+client.set_model_version_tag("iris-clf", "2", "reviewed", "yes")
 client.set_registered_model_tag("iris-clf", "team", "a")
 assert client.get_registered_model("iris-clf").tags["team"] == "a"
 assert client.get_registered_model("iris-clf").aliases == {"champion": "2"}

@@ -1,15 +1,14 @@
 """MLflow's server as an ASGI application over our verbs: finds the endpoint, decodes, answers in a thread, encodes."""
 
 import asyncio
-import importlib.util
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from typing import Any
 
 import msgspec
 
 from homeostat.compat.mlflow.bodies import read_body, store_body
+from homeostat.compat.mlflow.endpoints import all_routes
 from homeostat.compat.mlflow.failures import Failure, failure_of
 from homeostat.compat.mlflow.reading import check_type, read_request
 from homeostat.compat.mlflow.replies import send_bytes, send_failure, send_file
@@ -30,26 +29,6 @@ _PLAIN = (
     "/v1/traces",
     "/experiments",
     "/models",
-)
-_SUBJECTS = (
-    "plain",
-    "experiments",
-    "runs",
-    "run_values",
-    "run_links",
-    "metrics",
-    "artifacts",
-    "datasets",
-    "multipart",
-    "logged_models",
-    "registered_models",
-    "registered_aliases",
-    "model_versions",
-    "webhooks",
-    "traces",
-    "traces_v2",
-    "trace_assessments",
-    "otlp",
 )
 _THREADS = 8
 """One waits for the disk while others read; the database's pool holds fifteen connections."""
@@ -171,14 +150,6 @@ def build_mlflow(
     return MlflowApp(
         database, blobs, clock, routes=routes, webhook_allow=webhook_allow, signing_key=signing_key, trust=trust
     )
-
-
-def all_routes() -> list[Route]:
-    """The endpoints of every subject."""
-    package = __package__ or ""
-    names = [name for name in _SUBJECTS if importlib.util.find_spec(f"{package}.{name}") is not None]
-    modules = [import_module(f"{package}.{name}") for name in names]
-    return [route for module in modules for route in getattr(module, "ROUTES", ())]
 
 
 def is_ours(path: str) -> bool:
