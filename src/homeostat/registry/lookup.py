@@ -58,6 +58,21 @@ def aliases_of(conn: Connection, model: str) -> dict[str, int]:
     return {} if key is None else aliases_of_key(conn, key)
 
 
+def aliases_of_models(conn: Connection, names: Iterable[str]) -> dict[str, dict[str, int]]:
+    """`aliases_of` many models at once."""
+    table, wanted = store.aliases, sorted(set(names))
+    query = (
+        sa.select(store.models.c.name, table.c.alias, table.c.version)
+        .join_from(table, store.models, table.c.model == store.models.c.key)
+        .where(store.models.c.deleted.is_(None), store.models.c.name.in_(wanted))
+        .order_by(table.c.alias)
+    )
+    found: dict[str, dict[str, int]] = {name: {} for name in wanted}
+    for name, alias, version in conn.execute(query):
+        found[name][alias] = version
+    return found
+
+
 def aliases_of_key(conn: Connection, key: str) -> dict[str, int]:
     """`aliases_of`, by the model's key."""
     table = store.aliases
@@ -75,6 +90,14 @@ def alias_at(conn: Connection, model: str, alias: str) -> int:
     if alias not in known:
         raise no_version(conn, model, alias)
     return known[alias]
+
+
+def newest_numbers(conn: Connection, keys: Iterable[str]) -> dict[str, int]:
+    """`newest_number` of many models at once; those without a version are left out."""
+    table = store.versions
+    query = sa.select(table.c.model, sa.func.max(table.c.version)).group_by(table.c.model)
+    rows = conn.execute(query.where(table.c.model.in_(list(keys)), table.c.deleted.is_(None)))
+    return {row[0]: row[1] for row in rows}
 
 
 def newest_number(conn: Connection, key: str, *, with_deleted: bool = False) -> int | None:

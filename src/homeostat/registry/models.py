@@ -1,6 +1,6 @@
 """Models: the names under which versions gather. Making, describing, renaming, deleting them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,10 +11,10 @@ from homeostat.ground.ids import NAME, new_id
 from homeostat.registry import store
 from homeostat.registry.ledger import drop_all_aliases
 from homeostat.registry.lookup import (
-    aliases_of_key,
+    aliases_of_models,
     check_model_name,
     model_key,
-    newest_number,
+    newest_numbers,
 )
 from homeostat.registry.tags import check_tags
 from homeostat.registry.types import Model
@@ -157,20 +157,26 @@ def delete_model_tag(conn: Connection, name: str, tag: str, *, at: int) -> None:
 
 def _models(conn: Connection, rows: Iterable[Any]) -> list[Model]:
     found = list(rows)
-    table = store.model_tags
-    tags: dict[str, dict[str, str]] = {}
-    query = table.select().where(table.c.model.in_([row["key"] for row in found])).order_by(table.c.key)
-    for model, key, value in conn.execute(query):
-        tags.setdefault(model, {})[key] = value
+    keys = [row["key"] for row in found]
+    tags, newest = _tags(conn, keys), newest_numbers(conn, keys)
+    aliases = aliases_of_models(conn, [row["name"] for row in found if row["deleted"] is None])
     return [
         Model(
             **row,
-            aliases=aliases_of_key(conn, row["key"]),
-            newest=newest_number(conn, row["key"]),
+            aliases=aliases[row["name"]] if row["deleted"] is None else {},
+            newest=newest.get(row["key"]),
             tags=tags.get(row["key"], {}),
         )
         for row in found
     ]
+
+
+def _tags(conn: Connection, keys: Sequence[str]) -> dict[str, dict[str, str]]:
+    table = store.model_tags
+    tags: dict[str, dict[str, str]] = {}
+    for model, key, value in conn.execute(table.select().where(table.c.model.in_(keys)).order_by(table.c.key)):
+        tags.setdefault(model, {})[key] = value
+    return tags
 
 
 def _named(name: str) -> sa.Select[Any]:

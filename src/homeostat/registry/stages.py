@@ -17,8 +17,8 @@ from homeostat.registry.aliases import check_alias
 from homeostat.registry.ledger import move_alias
 from homeostat.registry.lookup import aliases_of_key, model_key
 from homeostat.registry.requirements import Requirement, checked
-from homeostat.registry.types import AliasMove, ModelVersion
-from homeostat.registry.versions import get_version, list_versions
+from homeostat.registry.types import AliasMove, Model, ModelVersion
+from homeostat.registry.versions import get_version, list_versions, newest_by_stage
 from homeostat.store.events import append_event
 
 ARCHIVED = "archived"
@@ -166,12 +166,25 @@ def follow_alias(conn: Connection, move: AliasMove, *, at: int) -> None:
 
 def latest_versions(conn: Connection, model: str, stages: Iterable[str] = ()) -> list[ModelVersion]:
     """The newest version in each stage ('' for those in none), in the order of the stages; all stages by default."""
-    newest: dict[str, ModelVersion] = {}
-    for version in list_versions(conn, model):
-        newest.setdefault(version.stage, version)
+    key = model_key(conn, model)
+    newest = newest_by_stage(conn, [key])[key]
     wanted = list(stages)
+    return [newest[stage] for stage in wanted if stage in newest] if wanted else _in_order(conn, model, newest)
+
+
+def latest_of_models(conn: Connection, models: Iterable[Model]) -> dict[str, list[ModelVersion]]:
+    """`latest_versions` of many models at once, by their names."""
+    found = list(models)
+    newest = newest_by_stage(conn, [model.key for model in found])
+    return {model.name: _in_order(conn, model.name, newest[model.key]) for model in found}
+
+
+def _in_order(conn: Connection, model: str, newest: Mapping[str, ModelVersion]) -> list[ModelVersion]:
+    if len(newest) < 2:  # as with most models
+        return list(newest.values())
     order = ["", *(stage.name for stage in stages_of(conn, model)), ARCHIVED]
-    return [newest[stage] for stage in (wanted or order) if stage in newest]
+    undeclared = sorted(newest.keys() - set(order))  # a version stays in a stage that was taken away
+    return [newest[stage] for stage in [*order, *undeclared] if stage in newest]
 
 
 def _put(conn: Connection, key: str, version: int, stage: str, at: int) -> None:

@@ -14,7 +14,7 @@ from homeostat.compat.mlflow.registry_reach import (
     missing_is_fine,
     reachable_model,
 )
-from homeostat.compat.mlflow.registry_view import model_view, stage_of, versions_view
+from homeostat.compat.mlflow.registry_view import model_view, models_view, stage_of, versions_view
 from homeostat.compat.mlflow.wire import Context, Route, Tag
 from homeostat.ground.errors import Conflict
 from homeostat.loop.in_service import check_idle, check_renamable
@@ -152,7 +152,7 @@ def search(context: Context, body: Search) -> dict[str, Any]:
         )
         found: dict[str, Any] = {}
         if page.models:
-            found["registered_models"] = [model_view(conn, model) for model in page.models]
+            found["registered_models"] = models_view(conn, page.models)
     return found | ({"next_page_token": page.next_token} if page.next_token else {})
 
 

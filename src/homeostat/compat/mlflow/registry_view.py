@@ -1,6 +1,6 @@
 """Registered models and their versions as MLflow shows them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -8,8 +8,8 @@ from sqlalchemy.engine import Connection
 from homeostat.compat.mlflow.wire import Tag
 from homeostat.ground.access import LOCAL
 from homeostat.ground.errors import Invalid
-from homeostat.registry.lookup import aliases_of
-from homeostat.registry.stages import ARCHIVED, latest_versions, stages_of
+from homeostat.registry.lookup import aliases_of_models
+from homeostat.registry.stages import ARCHIVED, latest_of_models, stages_of
 from homeostat.registry.types import Model, ModelVersion
 
 _SPOKEN = {"": "None", "staging": "Staging", "production": "Production", ARCHIVED: "Archived"}
@@ -18,6 +18,16 @@ _STAGES = {word.lower(): stage for stage, word in _SPOKEN.items()}
 
 def model_view(conn: Connection, model: Model) -> dict[str, Any]:
     """MLflow's RegisteredModel, with the newest version of each stage."""
+    return models_view(conn, [model])[0]
+
+
+def models_view(conn: Connection, models: Sequence[Model]) -> list[dict[str, Any]]:
+    """`model_view` of many models at once."""
+    latest = latest_of_models(conn, models)
+    return [_model_view(model, latest[model.name]) for model in models]
+
+
+def _model_view(model: Model, latest: Sequence[ModelVersion]) -> dict[str, Any]:
     view: dict[str, Any] = {
         "name": model.name,
         "creation_timestamp": model.created // 1000,
@@ -25,8 +35,8 @@ def model_view(conn: Connection, model: Model) -> dict[str, Any]:
     }
     if model.description:
         view["description"] = model.description
-    if model.newest is not None:
-        view["latest_versions"] = [version_view(version) for version in latest_versions(conn, model.name)]
+    if latest:
+        view["latest_versions"] = [version_view(version) for version in latest]
     if model.tags:
         view["tags"] = [Tag(key, value) for key, value in model.tags.items()]
     if model.aliases:
@@ -59,7 +69,7 @@ def version_view(version: ModelVersion, aliases: Mapping[str, int] | None = None
 def versions_view(conn: Connection, versions: Iterable[ModelVersion]) -> list[dict[str, Any]]:
     """Versions of any models, each with the aliases that stand on it."""
     found = list(versions)
-    standing = {model: aliases_of(conn, model) for model in {version.model for version in found}}
+    standing = aliases_of_models(conn, [version.model for version in found])
     return [version_view(version, standing[version.model]) for version in found]
 
 
