@@ -40,10 +40,13 @@ def register_version(
     description: str = "",
     tags: Mapping[str, str] | None = None,
     again: bool = False,
+    number: int | None = None,
     at: int,
     actor: str,
 ) -> ModelVersion:
     """Give the next number of `model` to a package. The same run gives the version it has, unless `again`.
+
+    An import asks for the `number` it had elsewhere, and gets it when it is beyond all that were given.
 
     Raises:
         NotFound: when the model has not been created.
@@ -53,9 +56,10 @@ def register_version(
         done = conn.execute(_of(key).where(store.versions.c.run_id == run_id)).mappings().first()
         if done is not None:
             return _versions(conn, [done])[0]
+    following = (newest_number(conn, key, with_deleted=True) or 0) + 1
     row = {
         "model": key,
-        "version": (newest_number(conn, key, with_deleted=True) or 0) + 1,
+        "version": max(following, number or 0),
         "run_id": run_id,
         "flavor": package.flavor,
         "package": msgspec.to_builtins(package.manifest),

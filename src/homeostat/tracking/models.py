@@ -47,10 +47,13 @@ def create_model(
     source_run: str | None = None,
     params: Mapping[str, str] | None = None,
     tags: Mapping[str, str] | None = None,
+    model_id: str | None = None,
     at: int,
     actor: str,
 ) -> LoggedModel:
     """Make a logged model, pending until its files are there. Names may repeat; without one the id is its name.
+
+    An import brings the `model_id` with it; it has to be free.
 
     Raises:
         NotFound: when there is no such project.
@@ -58,7 +61,7 @@ def create_model(
         Invalid: when the name, the type, a param or a tag is not usable.
     """
     require_active(get_project(conn, project_id))
-    model_id = f"m-{new_id()}"
+    model_id = model_id or f"m-{new_id()}"
     row = {
         "id": model_id,
         "project": project_id,
