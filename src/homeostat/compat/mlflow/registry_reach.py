@@ -10,6 +10,7 @@ from homeostat.compat.mlflow.limits import check_length, check_name
 from homeostat.compat.mlflow.reading import require
 from homeostat.compat.mlflow.wire import Context, Tag
 from homeostat.ground.errors import Invalid, NotFound
+from homeostat.registry.lookup import check_model_name
 from homeostat.registry.models import get_model
 from homeostat.registry.types import Model, ModelVersion
 from homeostat.registry.versions import get_version
@@ -37,7 +38,7 @@ def checked_model_name(name: str, field: str = "name") -> str:
             field=field,
             next_step="choose another name",
         )
-    return storable(name)
+    return check_model_name(name)
 
 
 def reachable_model(context: Context, conn: Connection, name: str) -> Model:
