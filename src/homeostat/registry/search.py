@@ -37,7 +37,7 @@ _MODEL_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
 }
 _VERSION_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "name": _models.c.name,
-    "version_number": _versions.c.version,
+    "version_number": sa.cast(_versions.c.version, sa.BigInteger),  # PostgreSQL compares it with no more than it holds
     "run_id": sa.func.coalesce(_versions.c.run_id, ""),
     "source_path": _versions.c.source,
     "stage": _versions.c.stage,

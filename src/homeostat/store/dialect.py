@@ -102,7 +102,8 @@ def like(
 ) -> sa.ColumnElement[bool]:
     """SQL's LIKE that tells upper from lower case (or does not), on both; `%` and `_` are its wildcards."""
     if connection.dialect.name == "postgresql":
-        return column.ilike(pattern) if ignore_case else column.like(pattern)
+        plain = pattern.replace("\\", "\\\\")  # to PostgreSQL a backslash takes the meaning of what follows
+        return column.ilike(plain) if ignore_case else column.like(plain)
     if ignore_case:
         return sa.func.lower(column).like(pattern.lower())
     # SQLite's LIKE ignores case and its GLOB does not, with other wildcards.
