@@ -62,11 +62,18 @@ def run_script(name: str, server_url: str, folder: Path, **more: str) -> None:
         "traces_in_depth",
         "logged_models",
         "register_and_load",
-        "registry_in_depth",
     ],
 )
 def test_an_unchanged_script_runs(server_url: str, tmp_path: Path, name: str) -> None:
     run_script(name, server_url, tmp_path)
+
+
+def test_the_registry_call_by_call(tmp_path: Path) -> None:
+    server = Server(tmp_path / "home")  # of its own: the script counts every model there is
+    try:
+        run_script("registry_in_depth", server.url, tmp_path)
+    finally:
+        server.stop()
 
 
 def test_a_client_with_a_token_comes_in_and_one_without_does_not(tmp_path: Path) -> None:
