@@ -9,8 +9,8 @@ from benchmarks.tracking.lines import Line, Pair, below, cost_line, times_better
 from benchmarks.tracking.servers import Server, running, start_ours, start_peer
 
 RESTARTS = 3
-SETTLE_SECONDS = 8
-"""MLflow's helper processes start after its first answer."""
+SETTLE_SECONDS, SETTLE_TRIES = 4, 8
+"""MLflow's helper processes start after its first answer: memory is taken when it has stopped to grow."""
 Memory = tuple[float, float, int]
 
 
@@ -46,5 +46,11 @@ def _ready(start: Callable[[], Server]) -> float:
 
 def _idle(start: Callable[[], Server]) -> Memory:
     with running(start()) as server:
-        time.sleep(SETTLE_SECONDS)
-        return server.memory()
+        before = server.memory()
+        for _ in range(SETTLE_TRIES):
+            time.sleep(SETTLE_SECONDS)
+            now = server.memory()
+            if now[0] < before[0] * 1.01:
+                break
+            before = now
+        return now

@@ -8,6 +8,8 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 MLFLOW = "/api/2.0/mlflow"
+_KEPT_SECONDS = 3.0
+"""Servers drop connections that idle; MLflow's after five seconds."""
 
 
 class Wire:
@@ -17,12 +19,16 @@ class Wire:
         self.url = url
         where = urlsplit(url)
         self._connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=300)
+        self._used = time.monotonic()
 
     def send(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """One request; an answer other than 2xx is an error that shows it."""
+        if time.monotonic() - self._used > _KEPT_SECONDS:
+            self._connection.close()  # the next request opens it again
         self._connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
         answer = self._connection.getresponse()
         content = answer.read()
+        self._used = time.monotonic()
         if answer.status >= 300:
             raise RuntimeError(f"{method} {path} -> {answer.status} {content[:500]!r}")
         return content
