@@ -136,6 +136,10 @@ def test_nothing_is_put_into_a_version_or_taken_out_of_it(home: Mlflow) -> None:
         response = home.request(method, f"{PROXY}/{place_of(home)}/{path}".rstrip("/"), content=content)
         assert (response.status_code, response.json()["error_code"]) == INVALID, (method, path)
         assert "never changes" in response.json()["message"]
+    started = home.request(
+        "POST", f"/api/2.0/mlflow-artifacts/mpu/create/{place_of(home)}", json={"path": "MLmodel", "num_parts": 1}
+    )
+    assert (started.status_code, started.json()["error_code"]) == INVALID
     assert fetched(home, "MLmodel") == (200, MLMODEL)
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from homeostat.compat.mlflow.artifact_paths import Place, place_of
 from homeostat.compat.mlflow.artifacts import check_place, put_received
+from homeostat.compat.mlflow.frozen_files import refuse_frozen
 from homeostat.compat.mlflow.reading import require
 from homeostat.compat.mlflow.wire import Context, Raw, Received, Route
 from homeostat.ground.errors import Invalid, NotFound
@@ -106,7 +107,9 @@ def abort(context: Context, body: Finish) -> dict[str, Any]:
 def _target(folder: str, path: str) -> Place:
     """Clients send the local path of the file; its last part is the name it gets."""
     name = re.split(r"[/\\]", require(path, "path"))[-1]
-    return place_of(f"{folder.rstrip('/')}/{name}")
+    whole = f"{folder.rstrip('/')}/{name}"
+    refuse_frozen(whole)
+    return place_of(whole)
 
 
 def _check_upload(upload_id: str) -> None:
