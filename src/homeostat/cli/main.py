@@ -25,6 +25,7 @@ COMMANDS = {
     "run": ("homeostat.cli.runs", "run", "Runs: ls, show, history, compare, download, rm, restore."),
     "project": ("homeostat.cli.projects", "project", "Projects: ls, rename, rm, restore, export, import."),
     "gc": ("homeostat.cli.projects", "gc", "Empty the trash, and remove bytes that nothing names."),
+    "import": ("homeostat.cli.imports", "import_", "Carry over what MLflow, W&B or TensorBoard tracked."),
     "sync": ("homeostat.cli.sync", "sync", "Ship what runs have logged and no server has taken in yet."),
     "token": ("homeostat.cli.tokens", "token", "API tokens: create, ls, revoke."),
     "webhook": ("homeostat.cli.webhooks", "webhook", "Webhooks: create, ls, rm, test."),

@@ -9,6 +9,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 
 from homeostat import __version__
+from homeostat.compat.importers.intake import Intake
 from homeostat.compat.mlflow.app import build_mlflow
 from homeostat.ground.errors import HomeostatError
 from homeostat.registry.keys import signing_key, trusted
@@ -17,6 +18,7 @@ from homeostat.server.access import Access, provide_identity
 from homeostat.server.access_routes import build_access_routes
 from homeostat.server.dispatch import Dispatch
 from homeostat.server.guard import Door
+from homeostat.server.import_routes import build_import_routes
 from homeostat.server.permissions import PermissionTable, mlflow_rule, plain_rule, prediction_rule
 from homeostat.server.proxy import PredictionProxy
 from homeostat.server.registry_routes import build_registry_routes
@@ -29,11 +31,13 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], w
     """The whole control plane; `tick` runs the loop once, `serving_url` and `worker_key` lead to the worker."""
     settings = service.settings
     max_body = settings.max_body_mb << 20
+    intake = Intake(service.database, service.blobs, service.clock, signing_key=lambda: signing_key(settings))
     routes = [
         *build_routes(service, tick=tick, serving_url=serving_url),
         *build_tracking_routes(service.tracking),
         *build_registry_routes(service.registry),
         *build_access_routes(service),
+        *build_import_routes(intake),
     ]
     app = Litestar(
         # All at once: a handler that is registered again for the next method of its path is wrapped anew each time,

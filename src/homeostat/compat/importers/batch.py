@@ -68,7 +68,7 @@ class FilePart(msgspec.Struct, frozen=True):
     size: int
 
 
-class ImportBatch(msgspec.Struct, frozen=True, kw_only=True):
+class ImportBatch(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
     """A stretch of one run. Sending it twice is sending it once."""
 
     head: Head
@@ -79,12 +79,14 @@ class ImportBatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What a stretch changed. `run_id` None: nothing of this run is taken in, `losses` say why."""
+    """What a stretch changed."""
 
     run_id: str | None
+    """What it is here: a run's or a logged model's id, a model's name; None when nothing of it is taken in."""
     is_new: bool = False
     points: int = 0
     files: int = 0
+    versions: int = 0
     losses: list[Loss] = []
 
 

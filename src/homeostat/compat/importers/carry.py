@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Protocol
 
 from homeostat.compat.importers.batch import FilePart, Head, ImportBatch, ImportReply, SeriesPart, head_of
+from homeostat.compat.importers.intake import Batch
 from homeostat.compat.importers.records import ImportedFile, ImportedRun, Losses
 from homeostat.compat.importers.report import Carried, Report
-from homeostat.ground.errors import HomeostatError
+from homeostat.ground.errors import Invalid, NotFound, Refused, Unavailable
 from homeostat.tracking.points import Points
 
 _POINTS_A_STRETCH = 100_000
@@ -21,11 +22,13 @@ Progress = Callable[[str], None]
 class Sink(Protocol):
     """Where runs are carried to: a home, or a server."""
 
-    def take_in(self, batch: ImportBatch) -> ImportReply: ...
+    def take_in(self, batch: Batch) -> ImportReply: ...
 
     def put(self, source: IO[bytes]) -> tuple[str, int]:
         """Store bytes; their digest and size."""
         ...
+
+    def close(self) -> None: ...
 
 
 def carry_over(
@@ -49,12 +52,12 @@ def carry_over(
 
 def _carry(run: ImportedRun, sink: Sink, losses: Losses) -> Carried | None:
     head = head_of(run)
-    first = _send(sink, ImportBatch(head=head), losses)
+    first = send(sink, ImportBatch(head=head), losses)
     if first.run_id is None:
         return None
     points = files = 0
     for batch in _stretches(head, run, sink, losses):
-        reply = _send(sink, batch, losses)
+        reply = send(sink, batch, losses)
         points += reply.points
         files += reply.files
     return Carried(
@@ -62,7 +65,8 @@ def _carry(run: ImportedRun, sink: Sink, losses: Losses) -> Carried | None:
     )
 
 
-def _send(sink: Sink, batch: ImportBatch, losses: Losses) -> ImportReply:
+def send(sink: Sink, batch: Batch, losses: Losses) -> ImportReply:
+    """Send a stretch, and note what was wrong with it."""
     reply = sink.take_in(batch)
     for loss in reply.losses:
         losses.once(loss)
@@ -74,7 +78,7 @@ def _stretches(head: Head, run: ImportedRun, sink: Sink, losses: Losses) -> Iter
         yield ImportBatch(head=head, series=series)
     files: list[FilePart] = []
     for file in run.files:
-        stored = _stored(file, run, sink, losses)
+        stored = stored_file(file, sink, label=run.label, losses=losses)
         files += [stored] if stored else []
         if len(files) >= _FILES_A_STRETCH:
             yield ImportBatch(head=head, files=files)
@@ -102,12 +106,13 @@ def _pieces(points: Points) -> Iterator[Points]:
         yield Points(points.steps[cut], points.at[cut], points.values[cut])
 
 
-def _stored(file: ImportedFile, run: ImportedRun, sink: Sink, losses: Losses) -> FilePart | None:
+def stored_file(file: ImportedFile, sink: Sink, *, label: str, losses: Losses) -> FilePart | None:
+    """A file once its bytes are stored; None, and a loss, when they cannot be had."""
     try:
         with file.open() as source:
             return FilePart(file.path, *sink.put(source))
     except OSError as error:
-        losses.add(run.label, f"file {file.path!r:.200}", f"cannot be read: {error.strerror or type(error).__name__}")
-    except HomeostatError as error:
-        losses.add(run.label, f"file {file.path!r:.200}", error.message)
+        losses.add(label, f"file {file.path!r:.200}", f"cannot be read: {error.strerror or type(error).__name__}")
+    except (Invalid, NotFound, Refused, Unavailable) as error:
+        losses.add(label, f"file {file.path!r:.200}", error.message)
     return None

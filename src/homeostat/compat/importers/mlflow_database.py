@@ -16,7 +16,6 @@ from homeostat.compat.importers.mlflow_store import (
     Experiment,
     StoredModel,
     StoredRun,
-    run_identity,
 )
 from homeostat.compat.importers.records import ImportedFile, ImportedModel, ImportedVersion, Losses, ModelLink
 from homeostat.ground.errors import Invalid, Unavailable
@@ -160,7 +159,6 @@ class MlflowDatabase:
                 number=row["version"],
                 source=source,
                 run_id=run_id,
-                run_identity=run_identity(run_id) if run_id else "",
                 model_id=source.removeprefix("models:/") if source.startswith("models:/m-") else "",
                 run_link=row.get("run_link") or "",
                 description=row["description"] or "",
@@ -205,7 +203,7 @@ class MlflowDatabase:
         read = sa.and_(table.c.source_type == "RUN_INPUT", table.c.source_id.in_(run_ids))
         for row in self._connection.execute(table.select().where(sa.or_(made, read))).mappings():
             direction: Direction = "output" if row["source_type"] == "RUN_OUTPUT" else "input"
-            link = ModelLink(run_identity(row["source_id"]), row["source_id"], direction, row.get("step") or 0)
+            link = ModelLink(row["source_id"], direction, row.get("step") or 0)
             self.links.setdefault(row["destination_id"], []).append(link)
 
     def _note_traces(self) -> None:

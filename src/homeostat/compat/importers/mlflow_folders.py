@@ -15,7 +15,6 @@ from homeostat.compat.importers.mlflow_store import (
     Experiment,
     StoredModel,
     StoredRun,
-    run_identity,
 )
 from homeostat.compat.importers.records import ImportedFile, ImportedModel, ImportedVersion, Losses, ModelLink
 from homeostat.ground.errors import HomeostatError, Invalid
@@ -159,7 +158,6 @@ class MlflowFolders:
                 number=number,
                 source=source,
                 run_id=run_id,
-                run_identity=run_identity(run_id) if run_id else "",
                 model_id=_text(meta.get("model_id")),
                 run_link=_text(meta.get("run_link")),
                 description=_text(meta.get("description")),
@@ -217,7 +215,7 @@ class MlflowFolders:
                 meta = self._meta(one)
                 if meta is None or meta.get("destination_type") not in ("MODEL_OUTPUT", "MODEL_INPUT"):
                     continue
-                link = ModelLink(run_identity(run_id), run_id, direction, _whole(meta.get("step")) or 0)
+                link = ModelLink(run_id, direction, _whole(meta.get("step")) or 0)
                 self.links.setdefault(_text(meta.get("destination_id")), []).append(link)
 
     def _run_folder(self, run: StoredRun) -> Path:

@@ -17,7 +17,6 @@ from homeostat.compat.importers.mlflow_store import (
     Experiment,
     StoredModel,
     StoredRun,
-    run_identity,
 )
 from homeostat.compat.importers.records import ImportedFile, ImportedModel, ImportedVersion, Losses, ModelLink
 from homeostat.ground import errors
@@ -135,7 +134,6 @@ class MlflowServer:
                 number=int(item["version"]),
                 source=source,
                 run_id=run_id,
-                run_identity=run_identity(run_id) if run_id else "",
                 model_id=model_id,
                 run_link=item.get("run_link", ""),
                 description=item.get("description", ""),
@@ -203,10 +201,10 @@ class MlflowServer:
 
     def _note_links(self, run_id: str, item: _Plain) -> None:
         for model in item.get("outputs", {}).get("model_outputs", []):
-            link = ModelLink(run_identity(run_id), run_id, "output", int(model.get("step") or 0))
+            link = ModelLink(run_id, "output", int(model.get("step") or 0))
             self.links.setdefault(model["model_id"], []).append(link)
         for model in item.get("inputs", {}).get("model_inputs", []):
-            self.links.setdefault(model["model_id"], []).append(ModelLink(run_identity(run_id), run_id, "input"))
+            self.links.setdefault(model["model_id"], []).append(ModelLink(run_id, "input"))
 
     def _pages(self, method: str, path: str, body: _Plain, field: str) -> Iterator[_Plain]:
         token = ""

@@ -149,7 +149,6 @@ def imported_logged_models(store: MlflowStore, *, project: str | None) -> Iterat
                 name=model.name,
                 model_type=model.model_type,
                 source_run=model.source_run,
-                source_identity=run_identity(model.source_run) if model.source_run else "",
                 status=model.status,
                 created=model.created * MILLISECOND,
                 deleted=model.deleted,

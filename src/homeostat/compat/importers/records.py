@@ -85,7 +85,6 @@ class ImportedRun(msgspec.Struct, frozen=True, kw_only=True):
 class ModelLink(msgspec.Struct, frozen=True):
     """That a run made ('output') or read ('input') a logged model."""
 
-    run_identity: str
     run_id: str
     direction: Direction
     step: int = 0
@@ -100,7 +99,6 @@ class ImportedLoggedModel(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     model_type: str = ""
     source_run: str = ""
-    source_identity: str = ""
     status: ModelStatus = "ready"
     created: int
     deleted: bool = False
@@ -117,7 +115,6 @@ class ImportedVersion(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     source: str
     run_id: str = ""
-    run_identity: str = ""
     model_id: str = ""
     run_link: str = ""
     description: str = ""

@@ -25,13 +25,16 @@ class Report(msgspec.Struct, kw_only=True):
     new_runs: int = 0
     points: int = 0
     files: int = 0
+    logged_models: int = 0
+    new_logged_models: int = 0
     models: int = 0
-    """Registered models of which something was added."""
-    versions: int = 0
+    """Registered models."""
+    new_models: int = 0
+    new_versions: int = 0
     carried: list[Carried] = []
     lost: list[Loss] = []
 
     @property
     def added(self) -> int:
         """How much is there now that was not there before; 0 when everything was."""
-        return self.new_runs + self.points + self.files + self.models + self.versions
+        return self.new_runs + self.points + self.files + self.new_logged_models + self.new_models + self.new_versions

@@ -4,15 +4,14 @@ Nothing is remembered beside the run itself, so an import that was killed is sim
 identity, a tag, and of each series the points that it has are left out.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import numpy as np
 from sqlalchemy.engine import Connection
 
 from homeostat.compat.importers.batch import FilePart, Head, ImportBatch, ImportReply, SeriesPart
 from homeostat.compat.importers.identity import RUN_ID, derived_run_id
+from homeostat.compat.importers.one_by_one import write_each
 from homeostat.compat.importers.records import Losses
+from homeostat.ground.access import Identity
 from homeostat.ground.errors import HomeostatError, NotFound
 from homeostat.tracking.artifacts import put_artifact
 from homeostat.tracking.inputs import log_dataset_inputs
@@ -22,14 +21,14 @@ from homeostat.tracking.projects import project_named, set_project_tags
 from homeostat.tracking.runs import get_run, log_params, set_tags, start_run, update_run
 from homeostat.tracking.series import last_metrics, log_series, read_series
 from homeostat.tracking.trash import delete_run
-from homeostat.tracking.types import RunDetail
+from homeostat.tracking.types import Artifact, RunDetail
 from homeostat.tracking.values import as_text
 
 IDENTITY_TAG = "homeostat.import"
 PARENT_TAG = "mlflow.parentRunId"
 
 
-def take_in(conn: Connection, batch: ImportBatch, *, at: int, actor: str) -> ImportReply:
+def take_in(conn: Connection, batch: ImportBatch, *, at: int, who: Identity) -> ImportReply:
     """Take in a stretch of a run; what is refused is in the reply, and the rest is taken in all the same."""
     losses = Losses()
     head = batch.head
@@ -39,16 +38,17 @@ def take_in(conn: Connection, batch: ImportBatch, *, at: int, actor: str) -> Imp
             losses.add(head.label, "run", "it was imported before and is in the trash now; restore it first")
         return ImportReply(run_id=None, losses=losses.all())
     try:
-        detail = known or _start(conn, head, actor=actor)
+        detail = known or _start(conn, head, actor=who.name)
     except HomeostatError as error:
         losses.add(head.label, "run", str(error))
         return ImportReply(run_id=None, losses=losses.all())
+    who.require_project(detail.run.project)
     run_id = detail.run.id
     _describe(conn, head, detail, losses)
     points = _add_series(conn, run_id, batch.series, head.label, losses)
-    files = _add_files(conn, detail, batch.files, head.label, losses)
+    files = add_files(conn, run_id, detail.artifacts, batch.files, head.label, losses)
     if batch.is_last:
-        _finish(conn, head, detail, at=at, actor=actor)
+        _finish(conn, head, detail, at=at, actor=who.name)
     return ImportReply(run_id=run_id, is_new=known is None, points=points, files=files, losses=losses.all())
 
 
@@ -124,46 +124,29 @@ def _parent(conn: Connection, head: Head) -> str | None:
 def _describe(conn: Connection, head: Head, detail: RunDetail, losses: Losses) -> None:
     run_id = detail.run.id
     params = {key: value for key, value in head.params.items() if detail.params.get(key) != as_text(value)}
-    _each(params, lambda some: log_params(conn, run_id, some), conn, head.label, "parameter", losses)
+    write_each(
+        conn,
+        params,
+        lambda some: log_params(conn, run_id, some),
+        label=head.label,
+        what="parameter",
+        losses=losses,
+    )
     wanted = dict(head.tags)
     if detail.run.parent and PARENT_TAG in wanted:
         wanted[PARENT_TAG] = detail.run.parent
     tags = {key: value for key, value in wanted.items() if detail.tags.get(key) != value}
-    _each(tags, lambda some: set_tags(conn, run_id, some), conn, head.label, "tag", losses)
-    datasets = {item.name: item for item in head.datasets if item not in detail.datasets}
-    if datasets:
-        run, project = writable(conn, run_id)
-        _each(
-            datasets,
-            lambda some: log_dataset_inputs(conn, run, project, list(some.values())),
-            conn,
-            head.label,
-            "data set",
-            losses,
-        )
-
-
-def _each(
-    values: Mapping[str, Any],
-    write: Callable[[dict[str, Any]], object],
-    conn: Connection,
-    label: str,
-    what: str,
-    losses: Losses,
-) -> None:
-    """Write all at once, or, when one is refused, one by one, and report those that are."""
-    if not values:
-        return
-    try:
-        with conn.begin_nested():
-            write(dict(values))
-        return
-    except HomeostatError as error:
-        if len(values) == 1:
-            losses.add(label, f"{what} {next(iter(values))!r:.100}", error.message)
-            return
-    for key, value in values.items():
-        _each({key: value}, write, conn, label, what, losses)
+    write_each(conn, tags, lambda some: set_tags(conn, run_id, some), label=head.label, what="tag", losses=losses)
+    datasets = {f"{item.name} {item.digest}": item for item in head.datasets if item not in detail.datasets}
+    run, project = writable(conn, run_id)
+    write_each(
+        conn,
+        datasets,
+        lambda some: log_dataset_inputs(conn, run, project, list(some.values())),
+        label=head.label,
+        what="data set",
+        losses=losses,
+    )
 
 
 def _add_series(conn: Connection, run_id: str, parts: list[SeriesPart], label: str, losses: Losses) -> int:
@@ -175,22 +158,23 @@ def _add_series(conn: Connection, run_id: str, parts: list[SeriesPart], label: s
             points = joined([fresh[part.key], points])
         fresh[part.key] = missing_points(read_series(conn, run_id, part.key), points) if part.key in known else points
     fresh = {key: joined([points]) for key, points in fresh.items() if len(points)}
-    before = len(losses.all())
-    _each(fresh, lambda some: log_series(conn, run_id, some), conn, label, "metric", losses)
-    if len(losses.all()) > before:
-        known = {metric.key for metric in last_metrics(conn, writable(conn, run_id)[0])}
-        fresh = {key: points for key, points in fresh.items() if key in known}
-    return sum(len(points) for points in fresh.values())
+    written = write_each(
+        conn, fresh, lambda some: log_series(conn, run_id, some), label=label, what="metric", losses=losses
+    )
+    return sum(len(fresh[key]) for key in written)
 
 
-def _add_files(conn: Connection, detail: RunDetail, files: list[FilePart], label: str, losses: Losses) -> int:
-    stored = {item.path: item.digest for item in detail.artifacts}
+def add_files(
+    conn: Connection, owner: str, known: list[Artifact], files: list[FilePart], label: str, losses: Losses
+) -> int:
+    """Name files whose bytes are stored as an owner's; says how many were not there, or were others."""
+    stored = {item.path: item.digest for item in known}
     added = 0
     for file in files:
         if stored.get(file.path) == file.digest:
             continue
         try:
-            put_artifact(conn, detail.run.id, file.path, digest=file.digest, size=file.size)
+            put_artifact(conn, owner, file.path, digest=file.digest, size=file.size)
             added += 1
         except HomeostatError as error:
             losses.add(label, f"file {file.path!r:.200}", error.message)
