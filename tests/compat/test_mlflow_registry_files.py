@@ -15,6 +15,7 @@ from homeostat.registry.signing import verify_version
 from homeostat.registry.types import ModelVersion
 from homeostat.registry.versions import get_version
 from homeostat.store.database import Database
+from homeostat.store.sweep import sweep
 
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 MLMODEL = b"""artifact_path: model
@@ -95,6 +96,17 @@ def test_a_version_keeps_its_files_whatever_becomes_of_the_runs(home: Mlflow) ->
         {"path": "data", "is_dir": True},
     ]
     assert listed(home, f"{place_of(home)}/data") == [{"path": "w.bin", "is_dir": False, "file_size": 7}]
+
+
+def test_a_sweep_leaves_what_a_version_is_made_of(home: Mlflow) -> None:
+    run = logged(home)
+    register(home, f"runs:/{run}/model", run_id=run)
+    home.request("DELETE", f"{PROXY}/0/{run}/artifacts/model")
+    stray = home.blobs.put(b"nobody's")
+    with home.database.read() as conn:
+        sweep(conn, home.blobs, before=2**62 - 1, remove=True)
+    assert not home.blobs.exists(stray)
+    assert fetched(home, "data/w.bin") == (200, b"weights") and fetched(home, "MLmodel") == (200, MLMODEL)
 
 
 def test_every_registration_is_a_version_of_its_own(home: Mlflow) -> None:
