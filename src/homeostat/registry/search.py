@@ -48,7 +48,6 @@ _ALIASES = {
     "timestamp": "last_updated_timestamp",
     "version": "version_number",
     "source": "source_path",
-    "current_stage": "stage",
 }
 
 
