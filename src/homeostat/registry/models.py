@@ -52,7 +52,8 @@ def create_model(
     key = new_id() if taken or not NAME.fullmatch(name) else name
     row = {"key": key, "name": name, "description": description, "created": at, "updated": at}
     conn.execute(store.models.insert().values(**row))
-    append_event(conn, "model.created", subject=name, at=at, actor=actor, data={"description": description})
+    told = {"description": description, "tags": dict(tags or {})}
+    append_event(conn, "model.created", subject=name, at=at, actor=actor, data=told)
     if tags:
         set_model_tags(conn, name, tags, at=at)
     return get_model(conn, name)

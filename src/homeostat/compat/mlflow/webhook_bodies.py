@@ -6,6 +6,9 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from homeostat.ground.clock import to_datetime
+from homeostat.ground.errors import NotFound
+from homeostat.registry.models import get_model
+from homeostat.registry.search import IS_PROMPT
 from homeostat.store.events import Event
 
 ACTIONS: dict[str, tuple[str, ...]] = {
@@ -20,7 +23,17 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "prompt_alias": ("created", "deleted"),
     "budget_policy": ("exceeded",),
 }
-"""What can be subscribed to. Prompts and budgets are not kept here, so nothing is ever told of them."""
+"""What can be subscribed to. Budgets are not kept here and tags of prompts not announced: nothing is told of those."""
+
+_INTERNAL = (IS_PROMPT, "_mlflow_prompt_type")
+_TEXT = "mlflow.prompt.text"
+_OF_PROMPTS = {
+    "registered_model": "prompt",
+    "model_version": "prompt_version",
+    "model_version_tag": "prompt_version_tag",
+    "model_version_alias": "prompt_alias",
+}
+"""What a prompt's events are called: prompts are kept as models, as MLflow keeps them."""
 
 _EXAMPLES: dict[str, dict[str, Any]] = {
     "name": {"name": "example_model"},
@@ -52,12 +65,12 @@ def is_event(name: str) -> bool:
     return action in ACTIONS.get(entity, ())
 
 
-def body_of(_conn: Connection, event: Event) -> tuple[str, dict[str, Any]] | None:
+def body_of(conn: Connection, event: Event) -> tuple[str, dict[str, Any]] | None:
     """MLflow's name and body of an event of ours; None when MLflow tells nothing of it."""
     told = _told(event)
     if told is None:
         return None
-    name, data = told
+    name, data = _of_prompt(*told) if _is_prompt(conn, event) else told
     return name, _wrapped(name, data, to_datetime(event.recorded))
 
 
@@ -98,6 +111,26 @@ def _version(name: str, data: dict[str, Any]) -> dict[str, Any]:
         "tags": data.get("tags") or {},
         "description": data.get("description") or None,
     }
+
+
+def _is_prompt(conn: Connection, event: Event) -> bool:
+    tags = event.data.get("tags") or {}
+    if IS_PROMPT not in tags:
+        try:
+            tags = get_model(conn, event.subject).tags
+        except NotFound:  # deleted or renamed since
+            return False
+    return bool(tags.get(IS_PROMPT, "").lower() == "true")
+
+
+def _of_prompt(name: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    entity, _, action = name.partition(".")
+    told = {key: value for key, value in data.items() if key not in ("source", "run_id")}
+    if "tags" in told:
+        told["tags"] = {key: value for key, value in told["tags"].items() if key not in _INTERNAL}
+    if entity == "model_version":
+        told["template"] = told["tags"].pop(_TEXT, None)
+    return f"{_OF_PROMPTS[entity]}.{action}", told
 
 
 def _wrapped(name: str, data: dict[str, Any], moment: datetime) -> dict[str, Any]:
