@@ -149,7 +149,7 @@ def _phase(
     return order, [*wanted, here, order.lead.c.key == name, order.lead_column.is_not(None)]
 
 
-def _few_candidates(conn: Connection, node: Node | None, projects: list[int]) -> list[int] | None:
+def _few_candidates(conn: Connection, node: Node | None, projects: list[int]) -> sa.Select[Any] | None:
     """The runs that one comparison alone lets through, if they are few; every run that is found is among them."""
     for compare in _must_hold(node):
         table = {"params": store.params, "tags": store.tags, "metrics": store.series}.get(compare.key.kind)
@@ -157,10 +157,10 @@ def _few_candidates(conn: Connection, node: Node | None, projects: list[int]) ->
             continue
         alone = metric_matches(compare, table) if table is store.series else text_matches(conn, compare, table)
         here = sa.and_(_in_projects(table.c.project, projects), table.c.key == compare.key.name)
-        query = sa.select(table.c.run).where(here, alone).limit(FEW + 1)
-        numbers = list(conn.execute(query).scalars())
-        if len(numbers) <= FEW:
-            return numbers
+        candidates = sa.select(table.c.run).where(here, alone)
+        counted = sa.select(sa.func.count()).select_from(candidates.limit(FEW + 1).subquery())
+        if conn.execute(counted).scalar_one() <= FEW:
+            return candidates
     return None
 
 

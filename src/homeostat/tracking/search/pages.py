@@ -53,7 +53,7 @@ def _texts(
     query = sa.select(table.c.run, table.c.key, table.c.value).where(table.c.run.in_(numbers))
     if keys is not None:
         query = query.where(table.c.key.in_(keys))
-    for run, key, value in conn.execute(query.order_by(table.c.run, table.c.key)):
+    for run, key, value in conn.execute(query.order_by(table.c.run, table.c.key)).all():
         found.setdefault(run, {})[key] = value
     return found
 
@@ -67,6 +67,6 @@ def _metrics(conn: Connection, numbers: Sequence[int], keys: tuple[str, ...] | N
     query = sa.select(table.c.run, *columns).where(table.c.run.in_(numbers))
     if keys is not None:
         query = query.where(table.c.key.in_(keys))
-    for run, *row in conn.execute(query.order_by(table.c.run, table.c.key)):
+    for run, *row in conn.execute(query.order_by(table.c.run, table.c.key)).all():
         found.setdefault(run, []).append(metric_of_row(tuple(row)))
     return found
