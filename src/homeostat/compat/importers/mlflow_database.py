@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -29,7 +30,7 @@ _INT64 = 2**63
 class MlflowDatabase:
     """An open database. Tables and columns that its version of MLflow did not have yet read as empty."""
 
-    def __init__(self, url: str, losses: Losses, *, artifacts: list[Path]) -> None:
+    def __init__(self, url: str | sa.URL, losses: Losses, *, artifacts: list[Path]) -> None:
         self._losses = losses
         self._engine = _open(url)
         self._connection = self._engine.connect()
@@ -255,7 +256,7 @@ def _reflected(name: str, engine: sa.Engine) -> sa.Table:
     return sa.Table(name, sa.MetaData(), autoload_with=engine, resolve_fks=False)
 
 
-def _open(url: str) -> sa.Engine:
+def _open(url: str | sa.URL) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite":
@@ -263,7 +264,10 @@ def _open(url: str) -> sa.Engine:
             if not path.is_file():
                 raise Unavailable("there is no such database file", field="source", next_step="check the path")
             # Its own file URI, so that SQLite itself refuses to write.
-            engine = sa.create_engine(f"sqlite:///file:{_quoted(path)}?mode=ro&uri=true")
+            read_only = sa.URL.create(
+                "sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"}
+            )
+            engine = sa.create_engine(read_only)
         else:
             engine = sa.create_engine(parsed, isolation_level="REPEATABLE READ")
         with engine.connect():
@@ -282,11 +286,7 @@ def _open(url: str) -> sa.Engine:
         raise Unavailable("the database cannot be opened", field="source", next_step="check the URL") from error
 
 
-def _quoted(path: Path) -> str:
-    return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-def _beside(url: str) -> list[Path]:
+def _beside(url: str | sa.URL) -> list[Path]:
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return []

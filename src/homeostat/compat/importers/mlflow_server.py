@@ -2,8 +2,9 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
+from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -28,7 +29,27 @@ _API = "/api/2.0/mlflow"
 _TRIES = 4
 _TIMEOUT = 60.0
 _DEEPEST = 50
+_Given = ParamSpec("_Given")
 _Plain = dict[str, Any]
+
+
+_Made = TypeVar("_Made")
+_Read = Callable[Concatenate[Any, _Given], Iterator[_Made]]
+
+
+def _understood(read: _Read[_Given, _Made]) -> _Read[_Given, _Made]:
+    """A reading generator; an answer without what MLflow answers with is told as such, not as a KeyError."""
+
+    @wraps(read)
+    def guarded(self: Any, /, *given: _Given.args, **named: _Given.kwargs) -> Iterator[_Made]:
+        try:
+            yield from read(self, *given, **named)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise errors.Unavailable(
+                "the server does not answer as MLflow does", field="source", next_step="check the URL"
+            ) from error
+
+    return guarded
 
 
 class MlflowServer:
@@ -47,18 +68,20 @@ class MlflowServer:
         self._http.close()
 
     def experiments(self) -> list[Experiment]:
+        return list(self._experiments())
+
+    @_understood
+    def _experiments(self) -> Iterator[Experiment]:
         body = {"max_results": 1000, "view_type": "ALL"}
-        found = self._pages("POST", f"{_API}/experiments/search", body, "experiments")
-        return [
-            Experiment(
+        for item in self._pages("POST", f"{_API}/experiments/search", body, "experiments"):
+            yield Experiment(
                 id=str(item["experiment_id"]),
                 name=item["name"],
                 tags=_pairs(item.get("tags")),
                 deleted=item.get("lifecycle_stage") == "deleted",
             )
-            for item in found
-        ]
 
+    @_understood
     def runs(self, experiment: Experiment) -> Iterator[StoredRun]:
         body = {"experiment_ids": [experiment.id], "run_view_type": "ALL", "max_results": 500}
         body["order_by"] = ["attributes.start_time ASC"]
@@ -81,6 +104,7 @@ class MlflowServer:
                 metric_keys=[metric["key"] for metric in data.get("metrics", [])],
             )
 
+    @_understood
     def series(self, run: StoredRun) -> Iterator[tuple[str, Points]]:
         for key in run.metric_keys:
             query = {"run_id": run.id, "metric_key": key, "max_results": 25_000}
@@ -95,9 +119,11 @@ class MlflowServer:
                 continue
             yield key, column.points()
 
+    @_understood
     def run_files(self, run: StoredRun) -> Iterator[ImportedFile]:
         yield from self._below_run(run.id, "", subject=run.id)
 
+    @_understood
     def logged_models(self, experiment: Experiment) -> Iterator[StoredModel]:
         body = {"experiment_ids": [experiment.id], "max_results": 50}
         try:
@@ -106,9 +132,11 @@ class MlflowServer:
         except errors.NotFound:
             return  # a server from before logged models
 
+    @_understood
     def model_files(self, model: StoredModel) -> Iterator[ImportedFile]:
         yield from self._below_model(model.id, "", subject=model.id)
 
+    @_understood
     def registered_models(self) -> Iterator[ImportedModel]:
         for item in self._pages("GET", f"{_API}/registered-models/search", {"max_results": 100}, "registered_models"):
             aliases = {one["alias"]: int(one["version"]) for one in item.get("aliases", [])}
@@ -121,6 +149,7 @@ class MlflowServer:
                 versions=self._versions(item["name"]),
             )
 
+    @_understood
     def _versions(self, name: str) -> Iterator[ImportedVersion]:
         escaped = name.replace("\\", "\\\\").replace("'", "\\'")
         query = {"filter": f"name='{escaped}'", "max_results": 1000}

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from homeostat.compat.importers.mlflow_database import MlflowDatabase
 from homeostat.compat.importers.mlflow_folders import MlflowFolders
 from homeostat.compat.importers.mlflow_server import MlflowServer
@@ -24,8 +26,8 @@ def open_mlflow(source: str, losses: Losses, *, artifacts: list[Path]) -> Mlflow
     if "://" in source and not source.startswith("file:"):
         return MlflowDatabase(source, losses, artifacts=artifacts)
     path = Path(source.removeprefix("file://"))
-    if path.is_file() and path.open("rb").read(len(_SQLITE)) == _SQLITE:
-        return MlflowDatabase(f"sqlite:///{path.resolve()}", losses, artifacts=artifacts)
+    if path.is_file() and _begins_with(path, _SQLITE):
+        return MlflowDatabase(sa.URL.create("sqlite", database=str(path.resolve())), losses, artifacts=artifacts)
     if path.is_dir():
         inner = path / "mlruns"
         return MlflowFolders(inner if inner.is_dir() else path, losses, artifacts=artifacts)
@@ -34,3 +36,8 @@ def open_mlflow(source: str, losses: Losses, *, artifacts: list[Path]) -> Mlflow
         field="source",
         next_step="give http://HOST:PORT, sqlite:///mlflow.db, or the folder mlruns",
     )
+
+
+def _begins_with(path: Path, start: bytes) -> bool:
+    with path.open("rb") as source:
+        return source.read(len(start)) == start
