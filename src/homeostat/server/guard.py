@@ -5,6 +5,7 @@ Without tokens a server is this machine's own: it binds to loopback only. The Ho
 """
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,6 +14,7 @@ from homeostat.ground.errors import Denied
 from homeostat.ground.settings import Settings
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether a host name or address means this machine.
 

@@ -1,6 +1,7 @@
 """What differs between SQLite and PostgreSQL, and nothing else."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,9 +55,15 @@ def upsert(
     """Insert, or set the `update` columns of the row that has the same `key`."""
     if not rows:
         return
-    statement = _insert(connection, table)
+    connection.execute(_upsert(connection.dialect.name, table, tuple(key), tuple(update)), list(rows))
+
+
+@lru_cache(maxsize=256)
+def _upsert(dialect: str, table: sa.Table, key: tuple[str, ...], update: tuple[str, ...]) -> Any:
+    """The statement, built once: putting it together costs more than SQLite takes to run it."""
+    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
     changed = {name: statement.excluded[name] for name in update}
-    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed), list(rows))
+    return statement.on_conflict_do_update(index_elements=list(key), set_=changed)
 
 
 def add_up(
