@@ -273,6 +273,17 @@ def test_a_logged_models_files_and_its_run_are_found(home: Mlflow) -> None:
     assert tags == [{"key": "mlflow.modelVersions", "value": '[{"name":"x","version":1}]'}]
 
 
+def test_a_logged_model_is_registered_more_often_than_its_tag_can_hold(home: Mlflow) -> None:
+    name = "n" * 250
+    home.post("/registered-models/create", name=name)
+    model_id = home.post("/logged-models", experiment_id="0", name="m")["model"]["info"]["model_id"]
+    for _ in range(40):
+        home.post("/model-versions/create", name=name, source=f"models:/{model_id}", model_id=model_id)
+    tags = home.get(f"/logged-models/{model_id}")["model"]["info"]["tags"]
+    noted = msgspec.json.decode(tags[0]["value"])
+    assert noted[-1] == {"name": name, "version": 40} and len(tags[0]["value"]) <= 8000
+
+
 def test_a_copy_has_the_files_of_what_it_copies(home: Mlflow) -> None:
     run = logged(home)
     register(home, f"runs:/{run}/model", run_id=run)

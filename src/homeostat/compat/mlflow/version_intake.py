@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection
 
+from homeostat.compat.mlflow.limits import TAG_VALUE
 from homeostat.compat.mlflow.mlmodel import signature_of
 from homeostat.compat.mlflow.reach import actor_of
 from homeostat.compat.mlflow.version_sources import Source, source_named
@@ -113,4 +114,6 @@ def _note_on_logged_model(conn: Connection, source: Source, version: ModelVersio
     except msgspec.DecodeError:
         known = []
     known.append({"name": version.model, "version": version.version})
-    set_model_tags(conn, model_id, {_REGISTERED_AS: msgspec.json.encode(known).decode()}, at=at)
+    while len(text := msgspec.json.encode(known).decode()) > TAG_VALUE:
+        known.pop(0)  # the oldest; a tag holds no more, and each version names its logged model itself
+    set_model_tags(conn, model_id, {_REGISTERED_AS: text}, at=at)

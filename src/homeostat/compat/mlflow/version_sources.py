@@ -26,7 +26,7 @@ from homeostat.compat.mlflow.wire import Context
 from homeostat.ground.errors import Invalid, NotFound
 from homeostat.registry.stages import latest_versions
 from homeostat.registry.types import ModelVersion, PackageFile
-from homeostat.registry.versions import get_version, list_versions
+from homeostat.registry.versions import get_version
 from homeostat.tracking.artifacts import find_artifact, list_artifacts
 from homeostat.tracking.models import find_model, get_model
 from homeostat.tracking.runs import find_run, get_run
@@ -158,14 +158,14 @@ def _by_alias(context: Context, conn: Connection, name: str, alias: str) -> Mode
 
 def _by_suffix(context: Context, conn: Connection, name: str, what: str) -> ModelVersion:
     """A number, `latest`, or a stage."""
-    reachable_model(context, conn, name)
+    model = reachable_model(context, conn, name)
     if what.isdecimal():
         try:
             return get_version(conn, name, what)
         except NotFound as error:
             raise NotFound(f"Model Version (name={name}, version={what:.40}) not found", field="source") from error
     if what.lower() == "latest":
-        found = list_versions(conn, name)[:1]
+        found = [] if model.newest is None else [get_version(conn, name, model.newest)]
     else:
         found = latest_versions(conn, name, [stage_of(conn, name, what)])
     if not found:
