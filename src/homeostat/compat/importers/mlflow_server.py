@@ -1,16 +1,15 @@
 """An MLflow server (or whatever speaks its REST API), read page by page."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
-from typing import IO, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
-import httpx
 import msgspec
 
 from homeostat.compat.importers.column import Column
+from homeostat.compat.importers.mlflow_rest import MlflowRest
 from homeostat.compat.importers.mlflow_store import (
     MILLISECOND,
     MODEL_STATUSES,
@@ -26,8 +25,6 @@ from homeostat.tracking.types import DatasetInput, ModelMetric
 from homeostat.tracking.values import check_path
 
 _API = "/api/2.0/mlflow"
-_TRIES = 4
-_TIMEOUT = 60.0
 _DEEPEST = 50
 _Given = ParamSpec("_Given")
 _Plain = dict[str, Any]
@@ -44,7 +41,7 @@ def _understood(read: _Read[_Given, _Made]) -> _Read[_Given, _Made]:
     def guarded(self: Any, /, *given: _Given.args, **named: _Given.kwargs) -> Iterator[_Made]:
         try:
             yield from read(self, *given, **named)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise errors.Unavailable(
                 "the server does not answer as MLflow does", field="source", next_step="check the URL"
             ) from error
@@ -53,19 +50,15 @@ def _understood(read: _Read[_Given, _Made]) -> _Read[_Given, _Made]:
 
 
 class MlflowServer:
-    """A server that is read; who reads is said as MLflow's own client says it, in the environment."""
+    """A server that is read."""
 
     def __init__(self, url: str, losses: Losses, *, environ: Mapping[str, str] = os.environ) -> None:
-        self._url = url.rstrip("/")
+        self._rest = MlflowRest(url, environ)
         self._losses = losses
-        token, user = environ.get("MLFLOW_TRACKING_TOKEN"), environ.get("MLFLOW_TRACKING_USERNAME")
-        auth = (user, environ.get("MLFLOW_TRACKING_PASSWORD", "")) if user else None
-        headers = {"Authorization": f"Bearer {token}"} if token and not user else {}
-        self._http = httpx.Client(base_url=self._url, timeout=_TIMEOUT, auth=auth, headers=headers)
         self.links: dict[str, list[ModelLink]] = {}
 
     def close(self) -> None:
-        self._http.close()
+        self._rest.close()
 
     def experiments(self) -> list[Experiment]:
         return list(self._experiments())
@@ -73,7 +66,7 @@ class MlflowServer:
     @_understood
     def _experiments(self) -> Iterator[Experiment]:
         body = {"max_results": 1000, "view_type": "ALL"}
-        for item in self._pages("POST", f"{_API}/experiments/search", body, "experiments"):
+        for item in self._rest.pages("POST", f"{_API}/experiments/search", body, "experiments"):
             yield Experiment(
                 id=str(item["experiment_id"]),
                 name=item["name"],
@@ -85,7 +78,7 @@ class MlflowServer:
     def runs(self, experiment: Experiment) -> Iterator[StoredRun]:
         body = {"experiment_ids": [experiment.id], "run_view_type": "ALL", "max_results": 500}
         body["order_by"] = ["attributes.start_time ASC"]
-        for item in self._pages("POST", f"{_API}/runs/search", body, "runs"):
+        for item in self._rest.pages("POST", f"{_API}/runs/search", body, "runs"):
             info, data = item["info"], item.get("data", {})
             run_id = info.get("run_id") or info["run_uuid"]
             self._note_links(run_id, item)
@@ -110,7 +103,7 @@ class MlflowServer:
             query = {"run_id": run.id, "metric_key": key, "max_results": 25_000}
             column = Column()
             try:
-                for point in self._pages("GET", f"{_API}/metrics/get-history", query, "metrics"):
+                for point in self._rest.pages("GET", f"{_API}/metrics/get-history", query, "metrics"):
                     column.append(
                         int(point.get("step") or 0), int(point["timestamp"]) * MILLISECOND, _float(point["value"])
                     )
@@ -127,7 +120,7 @@ class MlflowServer:
     def logged_models(self, experiment: Experiment) -> Iterator[StoredModel]:
         body = {"experiment_ids": [experiment.id], "max_results": 50}
         try:
-            for item in self._pages("POST", f"{_API}/logged-models/search", body, "models"):
+            for item in self._rest.pages("POST", f"{_API}/logged-models/search", body, "models"):
                 yield _stored_model(item)
         except errors.NotFound:
             return  # a server from before logged models
@@ -138,7 +131,9 @@ class MlflowServer:
 
     @_understood
     def registered_models(self) -> Iterator[ImportedModel]:
-        for item in self._pages("GET", f"{_API}/registered-models/search", {"max_results": 100}, "registered_models"):
+        for item in self._rest.pages(
+            "GET", f"{_API}/registered-models/search", {"max_results": 100}, "registered_models"
+        ):
             aliases = {one["alias"]: int(one["version"]) for one in item.get("aliases", [])}
             yield ImportedModel(
                 name=item["name"],
@@ -153,7 +148,7 @@ class MlflowServer:
     def _versions(self, name: str) -> Iterator[ImportedVersion]:
         escaped = name.replace("\\", "\\\\").replace("'", "\\'")
         query = {"filter": f"name='{escaped}'", "max_results": 1000}
-        found = list(self._pages("GET", f"{_API}/model-versions/search", query, "model_versions"))
+        found = list(self._rest.pages("GET", f"{_API}/model-versions/search", query, "model_versions"))
         for item in sorted(found, key=lambda one: int(one["version"])):
             source, run_id = item.get("source", ""), item.get("run_id", "")
             model_id = item.get("model_id") or (
@@ -189,7 +184,7 @@ class MlflowServer:
     def _below_run(self, run_id: str, folder: str, *, subject: str, depth: int = 0) -> Iterator[ImportedFile]:
         try:
             query = {"run_id": run_id} | ({"path": folder} if folder else {})
-            entries = list(self._pages("GET", f"{_API}/artifacts/list", query, "files"))
+            entries = list(self._rest.pages("GET", f"{_API}/artifacts/list", query, "files"))
         except errors.HomeostatError as error:
             self._losses.add(subject, f"folder {folder!r:.200}" if folder else "artifacts", error.message)
             return
@@ -198,13 +193,13 @@ class MlflowServer:
                 yield from self._below_run(run_id, path, subject=subject, depth=depth + 1)
             elif not is_folder:
                 target = f"/get-artifact?run_uuid={quote(run_id, safe='')}&path={quote(path, safe='')}"
-                yield ImportedFile(path, lambda target=target: self._download(target))  # type: ignore[misc]
+                yield ImportedFile(path, lambda target=target: self._rest.download(target))  # type: ignore[misc]
 
     def _below_model(self, model_id: str, folder: str, *, subject: str, depth: int = 0) -> Iterator[ImportedFile]:
         target = f"{_API}/logged-models/{quote(model_id, safe='')}/artifacts/directories"
         try:
             query = {"artifact_directory_path": folder} if folder else {}
-            entries = list(self._pages("GET", target, query, "files"))
+            entries = list(self._rest.pages("GET", target, query, "files"))
         except errors.HomeostatError as error:
             self._losses.add(subject, f"folder {folder!r:.200}" if folder else "artifacts", error.message)
             return
@@ -214,7 +209,7 @@ class MlflowServer:
             elif not is_folder:
                 file = f"/ajax-api/2.0/mlflow/logged-models/{quote(model_id, safe='')}/artifacts/files"
                 file += f"?artifact_file_path={quote(path, safe='')}"
-                yield ImportedFile(path, lambda file=file: self._download(file))  # type: ignore[misc]
+                yield ImportedFile(path, lambda file=file: self._rest.download(file))  # type: ignore[misc]
 
     def _checked(self, entries: list[_Plain], folder: str, subject: str) -> Iterator[tuple[str, bool]]:
         """Paths of a folder's entries, without those that are not in it or that no artifact can have."""
@@ -234,70 +229,6 @@ class MlflowServer:
             self.links.setdefault(model["model_id"], []).append(link)
         for model in item.get("inputs", {}).get("model_inputs", []):
             self.links.setdefault(model["model_id"], []).append(ModelLink(run_id, "input"))
-
-    def _pages(self, method: str, path: str, body: _Plain, field: str) -> Iterator[_Plain]:
-        token = ""
-        while True:
-            answer = self._ask(method, path, body | ({"page_token": token} if token else {}))
-            yield from answer.get(field, [])
-            following = answer.get("next_page_token") or ""
-            if not following or following == token:
-                return
-            token = following
-
-    def _ask(self, method: str, path: str, body: _Plain) -> _Plain:
-        options: _Plain = {"params": body} if method == "GET" else {"json": body}
-        answer = self._send(method, path, **options)
-        try:
-            read = msgspec.json.decode(answer.content)
-        except msgspec.DecodeError as error:
-            raise errors.Unavailable(
-                f"{self._url} does not answer as MLflow does", field="source", next_step="check the URL"
-            ) from error
-        return read if isinstance(read, dict) else {}
-
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """An answer that is a success; a server that stutters is asked again, for reading changes nothing."""
-        for left in reversed(range(_TRIES)):
-            try:
-                answer = self._http.request(method, path, **options)
-            except httpx.TransportError as error:
-                if not left:
-                    raise errors.Unavailable(
-                        f"nothing answers at {self._url}", field="source", next_step="check the URL; import again"
-                    ) from error
-                continue
-            if answer.status_code < 500 or not left:
-                return self._successful(answer)
-        raise AssertionError("unreachable")
-
-    def _successful(self, answer: httpx.Response) -> httpx.Response:
-        if answer.is_success:
-            return answer
-        text = f"the server answered {answer.status_code}"
-        if answer.status_code in (401, 403):
-            raise errors.Denied(
-                text, field="source", next_step="set MLFLOW_TRACKING_USERNAME and _PASSWORD, or MLFLOW_TRACKING_TOKEN"
-            )
-        raise (errors.NotFound if answer.status_code == 404 else errors.Unavailable)(text, field="source")
-
-    def _download(self, target: str) -> IO[bytes]:
-        """A file's bytes, on disk until they are stored."""
-        held = tempfile.TemporaryFile()  # noqa: SIM115  whoever opened the artifact closes it
-        try:
-            with self._http.stream("GET", target) as answer:
-                if not answer.is_success:
-                    raise errors.Unavailable(f"the server answered {answer.status_code}")
-                for chunk in answer.iter_bytes(1 << 20):
-                    held.write(chunk)
-        except httpx.TransportError as error:
-            held.close()
-            raise errors.Unavailable("the download broke off") from error
-        except BaseException:
-            held.close()
-            raise
-        held.seek(0)
-        return held
 
 
 def _stored_model(item: _Plain) -> StoredModel:

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
+from homeostat.compat.importers.damage import Damage
 from homeostat.compat.importers.folder import open_plain
 from homeostat.compat.importers.records import Losses
 from homeostat.compat.importers.tensorboard_framing import read_records
-from homeostat.compat.importers.wandb_framing import Damage
 from homeostat.ground.errors import HomeostatError
 from homeostat.ground.extras import require
 

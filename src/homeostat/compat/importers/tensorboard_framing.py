@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import IO
 
-from homeostat.compat.importers.wandb_framing import RECORD_LIMIT, Damage
+from homeostat.compat.importers.damage import RECORD_LIMIT, Damage
 
 _POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
 

@@ -9,8 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO
 
-import msgspec
-
+from homeostat.compat.importers.damage import RECORD_LIMIT, Damage
 from homeostat.ground.errors import Invalid
 
 _HEADER = struct.Struct("<4sHB")
@@ -18,17 +17,6 @@ _PIECE = struct.Struct("<IHB")
 _MAGIC, _NUMBER = b":W&B", 0xBEE1
 _BLOCK = 32 << 10
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
-RECORD_LIMIT = 256 << 20
-"""Bytes. A record is held in memory whole; W&B's own files stay far below."""
-
-
-class Damage(msgspec.Struct, frozen=True):
-    """Bytes that hold no readable record: `at` from the file's start. `is_tail`: nothing follows them."""
-
-    at: int
-    size: int
-    reason: str
-    is_tail: bool = False
 
 
 def read_frames(source: IO[bytes]) -> Iterator[bytes | Damage]:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from homeostat.compat.importers.column import Column
+from homeostat.compat.importers.damage import Damage
 from homeostat.compat.importers.records import Losses
-from homeostat.compat.importers.wandb_framing import Damage, read_frames
+from homeostat.compat.importers.wandb_framing import read_frames
 from homeostat.compat.importers.wandb_messages import record_class
 from homeostat.compat.importers.wandb_values import EXACT, as_number, flat, merge, nested, remove
 from homeostat.ground.clock import SECOND
