@@ -16,10 +16,12 @@ from homeostat.server.gc import collect
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database, metadata, open_database
 from homeostat.store.migrate import upgrade
-from homeostat.tracking import archive, artifacts, inputs, models, projects, runs, series, trash
-from homeostat.tracking.lookup import writable
+from homeostat.tracking import archive, artifacts, inputs, models, projects, runs, series, traces, trash
+from homeostat.tracking.lookup import run_number, writable
+from homeostat.tracking.model_metrics import log_model_metrics, log_run_models, run_models
 from homeostat.tracking.points import points_of
-from homeostat.tracking.types import DatasetInput
+from homeostat.tracking.spans import log_spans, spans_of
+from homeostat.tracking.types import DatasetInput, ModelMetric, RunModel, Span
 
 NOW = 100 * DAY
 
@@ -161,6 +163,54 @@ def test_a_project_comes_out_of_its_archive_as_it_went_in_and_only_once(
         ours, theirs = (series.read_series(c, run, "loss") for c in (conn, there))
         assert np.array_equal(ours.values, theirs.values) and np.array_equal(ours.at, theirs.at)
         assert artifacts.read_artifact(there, other_blobs, run, "a/b.txt") == b"bytes"
+    other.close()
+
+
+def test_logged_models_and_traces_travel_with_their_project(
+    database: Database, blobs: BlobStore, tmp_path: Path
+) -> None:
+    run = filled(database, blobs)
+    with database.write() as conn:
+        project = projects.named(conn, "exp")
+        made = models.create_model(
+            conn, project.id, name="m", source_run=run, at=1, params={"d": "3"}, tags={"t": "v"}, actor="ada"
+        )
+        artifacts.log_artifact(conn, blobs, made.id, "MLmodel", b"model")
+        log_model_metrics(conn, run, {made.id: [ModelMetric(key="auc", value=0.5, at=3, run_id=run)]})
+        log_run_models(conn, run, [RunModel(made.id, 2)], direction="output")
+        made = models.finalise_model(conn, made.id, status="ready", at=4, actor="ada")
+        gone = models.create_model(conn, project.id, name="gone", at=1, actor="ada")
+        log_run_models(conn, run, [RunModel(gone.id)], direction="input")
+        models.delete_model(conn, gone.id, at=5, actor="ada")
+        traces.record_trace(conn, "tr-1", project.id, requested=7, duration=2, state="ok", tags={"a": "b"})
+        root = Span(id="0" * 16, parent=None, name="f", type="CHAIN", status="OK", started=1, ended=2, data="{}")
+        log_spans(conn, project.id, {"tr-1": [root]}, previews={})
+        traces.link_traces(conn, run, ["tr-1"])
+        trace = traces.get_trace(conn, "tr-1")
+    file = tmp_path / "exp.zip"
+    with file.open("wb") as target:
+        archive.export_project(database, blobs, "exp", target)
+    other = open_database(f"sqlite:///{tmp_path / 'other.db'}")
+    upgrade(other)
+    other_blobs = BlobStore(str(tmp_path / "other-blobs"))
+    for _ in range(2):
+        archive.import_archive(other, other_blobs, file, at=NOW, actor="bob")
+    with other.read() as conn:
+        back = models.get_model(conn, made.id)
+        assert (back.name, back.status, back.params, back.tags, back.metrics, back.source_run) == (
+            made.name,
+            made.status,
+            made.params,
+            made.tags,
+            made.metrics,
+            run,
+        )
+        assert artifacts.read_artifact(conn, other_blobs, made.id, "MLmodel") == b"model"
+        links = run_models(conn, [run_number(conn, run)])
+        assert list(links.values()) == [{"input": [], "output": [RunModel(made.id, 2)]}]
+        there = traces.get_trace(conn, "tr-1")
+        assert (there.requested, there.duration, there.state, there.tags) == (7, 2, "ok", trace.tags)
+        assert spans_of(conn, ["tr-1"]) == {"tr-1": ["{}"]}
     other.close()
 
 

@@ -4,6 +4,7 @@
     runs.ndjson             a run a line: everything but points and files
     series/RUN.msgpack      key to packed points
     blobs/DIGEST            files, once each
+    models/, traces/        logged models and traces (`archive_rest`)
 
 Taking in an archive twice, or one that was cut off half-way, adds what is missing and nothing twice.
 """
@@ -22,6 +23,7 @@ from homeostat.ground.errors import Conflict, Corrupt, Invalid
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 from homeostat.tracking import projects, runs, series, store
+from homeostat.tracking.archive_rest import read_rest, write_rest
 from homeostat.tracking.artifacts import put_artifact
 from homeostat.tracking.inputs import log_dataset_inputs
 from homeostat.tracking.lookup import run_number, writable
@@ -68,6 +70,14 @@ def export_project(
         ids = _run_ids(conn, project.id)
     points = files = 0
     written: set[str] = set()
+
+    def bring(item: Artifact) -> None:
+        nonlocal files
+        files += 1
+        if item.digest not in written:
+            _write_blob(archive, blobs, item)
+            written.add(item.digest)
+
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         head = _Head(FORMAT, project.name, project.tags, len(ids))
         archive.writestr("homeostat.json", msgspec.json.encode(head))
@@ -82,12 +92,11 @@ def export_project(
                 f"series/{run_id}.msgpack", msgspec.msgpack.encode({key: data for key, (data, _) in packed.items()})
             )
             for item in detail.artifacts:
-                files += 1
-                if item.digest not in written:
-                    _write_blob(archive, blobs, item)
-                    written.add(item.digest)
+                bring(item)
             if progress is not None:
                 progress(done + 1, len(ids))
+        with database.read() as conn:
+            write_rest(conn, archive, project, ids, bring=bring)
         archive.writestr("runs.ndjson", b"\n".join(lines), zipfile.ZIP_DEFLATED)
     return Carried(project=name, runs=len(ids), runs_new=0, files=files, points=points)
 
@@ -153,6 +162,8 @@ def _take_in(
             points += sum(len(unpack(data)) for data in packed.values())
             if progress is not None:
                 progress(done, head.runs)
+    with database.write() as conn:
+        read_rest(conn, archive, home, bring=lambda item: _read_blob(archive, blobs, item), actor=actor)
     return Carried(project=home.name, runs=done, runs_new=new, files=files, points=points)
 
 
