@@ -12,6 +12,9 @@ import sqlalchemy as sa
 
 from homeostat.ground.clock import DAY
 from homeostat.ground.errors import Conflict, Corrupt, NotFound
+from homeostat.registry import models as registry_models
+from homeostat.registry import versions
+from homeostat.registry.types import PackageFile, StoredPackage
 from homeostat.server.gc import collect
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database, metadata, open_database
@@ -231,6 +234,25 @@ def test_a_changed_or_broken_archive_is_refused(sqlite_database: Database, blobs
     with pytest.raises(Corrupt, match="no whole archive"):
         archive.import_archive(empty, fresh, file, at=NOW, actor="bob")
     empty.close()
+
+
+def test_a_logged_model_is_purged_unless_a_registered_version_came_from_it(
+    database: Database, blobs: BlobStore
+) -> None:
+    with database.write() as conn:
+        ids = [models.create_model(conn, 0, name=name, at=1, actor="ada").id for name in ("gone", "used")]
+        registry_models.create_model(conn, "late", at=1, actor="ada")
+        package = StoredPackage("mlflow", {"MLmodel": PackageFile("d" * 64, 1)})
+        lineage = {"logged_model": ids[1]}
+        versions.register_version(conn, model="late", run_id=None, package=package, lineage=lineage, at=2, actor="ada")
+        for one in ids:
+            models.delete_model(conn, one, at=3, actor="ada")
+    assert collect(database, blobs, now=NOW, actor="ada").logged_models == 1
+    collect(database, blobs, now=NOW, actor="ada", dry_run=False)
+    with database.read() as conn:
+        assert models.get_model(conn, ids[1], allow_deleted=True).name == "used"
+        with pytest.raises(NotFound):
+            models.get_model(conn, ids[0], allow_deleted=True)
 
 
 def test_a_purged_project_leaves_no_row_behind(database: Database, blobs: BlobStore) -> None:

@@ -97,6 +97,7 @@ def gc(*, older_than: str, yes: bool, home: str | None, url: str | None, as_json
     fields(
         {
             f"runs {verb}": done["runs"],
+            f"logged models {verb}": done["logged_models"],
             f"projects {verb}": done["projects"],
             "runs kept for a registered version": done["runs_kept"],
             f"unnamed blobs {verb}": f"{blobs['unnamed']} ({blobs['unnamed_bytes']:,} bytes)",

@@ -113,6 +113,25 @@ def purge_runs(conn: Connection, run_ids: Sequence[str], *, at: int, actor: str)
         append_event(conn, "run.purged", subject=run_id, at=at, actor=actor)
 
 
+def expired_models(conn: Connection, *, before: int) -> list[str]:
+    """Logged models whose time in the trash is up, oldest first."""
+    table = store.models
+    query = sa.select(table.c.id).where(table.c.deleted < before).order_by(table.c.deleted, table.c.no)
+    return list(conn.execute(query).scalars())
+
+
+def purge_models(conn: Connection, model_ids: Sequence[str], *, at: int, actor: str) -> None:
+    """Remove logged models of the trash for good, with their files and what runs said of them."""
+    for model_id in model_ids:
+        gone = sa.and_(store.models.c.id == model_id, store.models.c.deleted.is_not(None))
+        if conn.execute(sa.select(store.models.c.no).where(gone)).first() is None:
+            raise Conflict(f"{model_id} is not in the trash", field="model_id", next_step="delete it first")
+        conn.execute(store.artifacts.delete().where(store.artifacts.c.owner == model_id))
+        conn.execute(store.run_models.delete().where(store.run_models.c.model_id == model_id))
+        _delete_whole(conn, store.models, gone)
+        append_event(conn, "model.purged", subject=model_id, at=at, actor=actor)
+
+
 def purge_projects(conn: Connection, project_ids: Sequence[int], *, at: int, actor: str) -> None:
     """Remove projects of the trash for good, with the logged models and traces that are left in them."""
     for project_id in project_ids:
