@@ -131,13 +131,24 @@ def test_an_order_sorts_numbers_then_nan_then_what_is_missing_over_every_page(
     assert found(zoo, "", *order, limit=limit) == names
 
 
-def test_walking_the_index_and_looking_up_few_runs_find_the_same(
-    zoo: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text, order = "metrics.loss > 0.05 and params.long like 'x%'", "metrics.loss DESC"
-    few = found(zoo, text, order, limit=1)
-    monkeypatch.setattr("homeostat.tracking.search.find.FEW", 0)
-    assert found(zoo, text, order, limit=1) == few == "ecb"
+def test_walking_the_index_and_looking_up_few_runs_find_the_same(zoo: Database) -> None:
+    """Two runs of six are looked up, five are walked past; both ways over pages of one."""
+    assert found(zoo, "params.depth = '1' and metrics.loss > 0", "metrics.loss DESC", limit=1) == "eb"
+    assert found(zoo, "params.long like 'x%' and metrics.loss > 0.05", "metrics.loss DESC", limit=1) == "ecb"
+
+
+def test_a_page_goes_on_in_the_way_it_began_when_runs_come_in_between(zoo: Database) -> None:
+    text, order = "params.depth = '1'", ["metrics.loss DESC"]
+    with zoo.read() as conn:
+        first = search_runs(conn, [1], text=text, order_by=order, limit=1, now=NOW)
+    with zoo.write() as conn:
+        for number in range(100):
+            run = runs.start_run(conn, project="zoo", name="x", at=NOW, actor="ada").id
+            runs.log_params(conn, run, {"depth": 1})
+            series.log_metrics(conn, run, {"loss": number + 1000.0}, at=1)
+    with zoo.read() as conn:
+        second = search_runs(conn, [1], text=text, order_by=order, limit=5, page_token=first.next_token, now=NOW)
+    assert [item.run.name for item in (*first.runs, *second.runs)][:2] == ["e", "x"]
 
 
 def test_only_the_columns_asked_for_are_read(zoo: Database) -> None:

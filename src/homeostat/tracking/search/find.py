@@ -1,6 +1,6 @@
 """Finding runs: which ones, in what order, how many."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -67,14 +67,14 @@ def search_runs(
     node, keys = parse_filter(text), order_of(order_by)
     if not projects:
         return Page([])
-    wanted = _wanted(conn, node, projects, view, now)
+    few = _few_candidates(conn, node, projects, limit=limit)
+    # A page goes on in the way that the one before it went.
+    walks = place.walks if place is not None else few is None
+    wanted = _wanted(conn, node, projects, view, now, few=None if walks else few)
     if keys and keys[0].key.aspect == "at":
         numbers, end = page_by_step(conn, keys[0], wanted, projects=projects, limit=limit, place=place, mark=mark)
     else:
-        few = _few_candidates(conn, node, projects)
-        if few is not None:
-            wanted.append(_runs.c.no.in_(few))
-        numbers, end = _page(conn, keys, wanted, projects, by_index=few is None, limit=limit, place=place, mark=mark)
+        numbers, end = _page(conn, keys, wanted, projects, by_index=walks, limit=limit, place=place, mark=mark)
     return Page(fill(conn, numbers, columns or Columns()), None if end is None else write_token(end))
 
 
@@ -83,18 +83,21 @@ def count_runs(conn: Connection, project_ids: Sequence[int], *, text: str = "", 
     node, projects = parse_filter(text), sorted(set(project_ids))
     if not projects:
         return 0
-    wanted = _wanted(conn, node, projects, view, now)
-    few = _few_candidates(conn, node, projects)
-    if few is not None:
-        wanted.append(_runs.c.no.in_(few))
+    few = _few_candidates(conn, node, projects, limit=LARGEST_PAGE)
+    wanted = _wanted(conn, node, projects, view, now, few=few)
     return int(conn.execute(sa.select(sa.func.count()).select_from(_runs).where(*wanted)).scalar_one())
 
 
 def _wanted(
-    conn: Connection, node: Node | None, projects: list[int], view: View, now: int
+    conn: Connection, node: Node | None, projects: list[int], view: View, now: int, *, few: sa.Select[Any] | None
 ) -> list[sa.ColumnElement[bool]]:
-    wanted = [_in_projects(_runs.c.project, projects), side_of_trash(_runs.c.deleted, view)]
-    return wanted if node is None else [*wanted, condition(conn, node, projects=projects, now=now)]
+    wanted = [side_of_trash(_runs.c.deleted, view)]
+    if node is not None:
+        wanted.append(condition(conn, node, projects=projects, now=now))
+    if few is None:
+        return [_in_projects(_runs.c.project, projects), *wanted]
+    # The sum keeps SQLite from walking the project's index, when the few are to be looked up.
+    return [_runs.c.no.in_(few), _in_projects(_runs.c.project + 0, projects), *wanted]
 
 
 def _page(
@@ -125,7 +128,7 @@ def _page(
             if len(numbers) == limit:
                 return numbers, end
             numbers.append(row[-1])
-            end = Place(mark, phase, list(row))
+            end = Place(mark, phase, list(row), by_index)
     return numbers, None
 
 
@@ -149,19 +152,37 @@ def _phase(
     return order, [*wanted, here, order.lead.c.key == name, order.lead_column.is_not(None)]
 
 
-def _few_candidates(conn: Connection, node: Node | None, projects: list[int]) -> sa.Select[Any] | None:
-    """The runs that one comparison alone lets through, if they are few; every run that is found is among them."""
+def _few_candidates(conn: Connection, node: Node | None, projects: list[int], *, limit: int) -> sa.Select[Any] | None:
+    """The runs that one comparison alone lets through, when looking them up is cheaper than walking the order's index.
+
+    Walking meets `limit` matches after `limit / share` runs, the share of matches being the product of the
+    comparisons' own; looking up and sorting a run costs about twice what passing one costs.
+    """
+    total = int(conn.execute(sa.select(sa.func.max(_runs.c.no))).scalar() or 0)
+    if not total:
+        return None
+    best, fewest, share = None, FEW + 1, 1.0
+    for candidates in _alone(conn, node, projects):
+        counted = sa.select(sa.func.count()).select_from(candidates.limit(FEW + 1).subquery())
+        count = int(conn.execute(counted).scalar_one())
+        if count <= FEW:
+            share *= count / total
+        if count < fewest:
+            best, fewest = candidates, count
+    passed = total if limit >= share * total else limit / share
+    return best if 2 * fewest <= passed else None
+
+
+def _alone(conn: Connection, node: Node | None, projects: list[int]) -> Iterator[sa.Select[Any]]:
+    """For each comparison that must hold and that an index answers: the runs that it lets through by itself."""
     for compare in _must_hold(node):
         table = {"params": store.params, "tags": store.tags, "metrics": store.series}.get(compare.key.kind)
         if table is None or compare.key.aspect == "at" or not _has_index(compare):
             continue
         alone = metric_matches(compare, table) if table is store.series else text_matches(conn, compare, table)
-        here = sa.and_(_in_projects(table.c.project, projects), table.c.key == compare.key.name)
-        candidates = sa.select(table.c.run).where(here, alone)
-        counted = sa.select(sa.func.count()).select_from(candidates.limit(FEW + 1).subquery())
-        if conn.execute(counted).scalar_one() <= FEW:
-            return candidates
-    return None
+        yield sa.select(table.c.run).where(
+            _in_projects(table.c.project, projects), table.c.key == compare.key.name, alone
+        )
 
 
 def _must_hold(node: Node | None) -> Iterable[Compare]:

@@ -89,11 +89,12 @@ def after(columns: Sequence[Column], values: Sequence[Any]) -> sa.ColumnElement[
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page ended: the phase of the search, and the sorted values of its last row."""
+    """Where a page ended: the phase of the search, the sorted values of its last row, and which way it went."""
 
     query: str
     phase: int
     values: list[Any]
+    walks: bool = False
 
 
 def query_mark(*parts: object) -> str:
