@@ -1,7 +1,9 @@
 import json
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,16 +26,32 @@ def _import(source: Path, home: Path) -> subprocess.Popen[bytes]:
 
 def _committed(home: Path) -> int:
     """Points that have arrived."""
-    path = home / "catalogue.db"
-    if not path.exists():
-        return 0
-    database = open_database(f"sqlite:///{path}")
+    with closing(sqlite3.connect(home / "catalogue.db", timeout=30)) as connection:
+        return _points(connection)
+
+
+def _points(connection: sqlite3.Connection) -> int:
     try:
-        return int(database.peek("select coalesce(sum(points), 0) from tracking_series"))
-    except Exception:  # noqa: BLE001  the tables are not there yet
+        return int(connection.execute("select coalesce(sum(points), 0) from tracking_series").fetchone()[0])
+    except sqlite3.OperationalError:  # the tables are not there yet
         return 0
-    finally:
-        database.close()
+
+
+def _kill_after_the_next_commit(process: subprocess.Popen[bytes], home: Path) -> None:
+    """The write lock is taken as soon as it is free and held while killing: the import cannot run past us."""
+    before = _committed(home)
+    with closing(sqlite3.connect(home / "catalogue.db", timeout=0, isolation_level=None)) as connection:
+        while process.poll() is None:
+            try:
+                connection.execute("begin immediate")
+            except sqlite3.OperationalError:  # it is writing
+                continue
+            if _points(connection) > before:
+                process.kill()
+                process.wait()
+            connection.execute("rollback")
+            time.sleep(0.002)
+    process.communicate()
 
 
 def test_an_import_that_is_killed_again_and_again_arrives_once(tmp_path: Path) -> None:
@@ -42,14 +60,10 @@ def test_an_import_that_is_killed_again_and_again_arrives_once(tmp_path: Path) -
     for number in range(50):
         (folder / "files" / f"{number}.txt").write_text(f"file {number}")
     home = tmp_path / "home"
+    home.mkdir()
     stopped_at = []
     for _ in range(3):
-        before = _committed(home)
-        process = _import(folder, home)
-        while process.poll() is None and _committed(home) == before:
-            time.sleep(0.02)
-        process.kill()
-        process.communicate()
+        _kill_after_the_next_commit(_import(folder, home), home)
         stopped_at.append(_committed(home))
     assert 0 < stopped_at[0] < KEYS * ROWS  # it was in the middle
     assert stopped_at == sorted(stopped_at)
