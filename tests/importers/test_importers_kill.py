@@ -59,12 +59,15 @@ def test_an_import_that_is_killed_again_and_again_arrives_once(tmp_path: Path) -
     folder = written(tmp_path / "logs", framed([run_record(lr=0.1), *rows, exit_record()]))
     for number in range(50):
         (folder / "files" / f"{number}.txt").write_text(f"file {number}")
-    home = tmp_path / "home"
-    home.mkdir()
-    stopped_at = []
-    for _ in range(3):
-        _kill_after_the_next_commit(_import(folder, home), home)
-        stopped_at.append(_committed(home))
+    for attempt in range(8):  # on a busy machine all of it may be in before the kill; then once more
+        home = tmp_path / f"home{attempt}"
+        home.mkdir()
+        stopped_at = []
+        for _ in range(3):
+            _kill_after_the_next_commit(_import(folder, home), home)
+            stopped_at.append(_committed(home))
+        if stopped_at[0] < KEYS * ROWS:
+            break
     assert 0 < stopped_at[0] < KEYS * ROWS  # it was in the middle
     assert stopped_at == sorted(stopped_at)
 
