@@ -4,7 +4,7 @@
 BIN := .venv/bin
 READY := .venv/ready
 LOCKS := requirements/bootstrap.lock requirements/dev.lock
-CLIENTS := .venv/clients/ready
+CLIENTS := .venv/clients/ready .venv/serving-clients/ready
 
 .PHONY: setup fix check test bench demo docs
 .DEFAULT_GOAL := setup
@@ -48,8 +48,8 @@ $(READY): $(LOCKS) pyproject.toml
 	@$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c 'import pathlib; pathlib.Path("$@").touch()'
 
-# The real foreign clients (MLflow's, W&B's, ...) that tests run against us: an environment of their own.
-$(CLIENTS): requirements/clients.lock $(READY)
-	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv/clients
-	@$(BIN)/uv pip sync --quiet --system-certs --compile-bytecode --python .venv/clients/bin/python --require-hashes requirements/clients.lock
+# The real foreign clients (MLflow's, W&B's; the serving protocols') that tests run against us: environments of their own.
+.venv/%/ready: requirements/%.lock $(READY)
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv/$*
+	@$(BIN)/uv pip sync --quiet --system-certs --compile-bytecode --python .venv/$*/bin/python --require-hashes requirements/$*.lock
 	@$(BIN)/python -c 'import pathlib; pathlib.Path("$@").touch()'

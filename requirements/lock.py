@@ -14,6 +14,7 @@ LOCKS = {
     "bootstrap.lock": ["--group", "pyproject.toml:bootstrap"],
     "dev.lock": ["pyproject.toml", "--all-extras", "--group", "pyproject.toml:dev"],
     "clients.lock": ["--group", "pyproject.toml:clients"],
+    "serving-clients.lock": ["--group", "pyproject.toml:serving-clients"],
 }
 COMPILE = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"]
 PLAIN = ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
