@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterator
 
+from benchmarks.lines import Line
 from benchmarks.tracking import (
     calls,
     files,
@@ -16,7 +17,6 @@ from benchmarks.tracking import (
     training_loop,
     weight,
 )
-from benchmarks.tracking.lines import Line
 from benchmarks.tracking.stage import Stage, open_stage
 
 ALONE: dict[str, Callable[[], Iterator[Line]]] = {"start": starting.run, "scale": scale.run}

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from benchmarks.lines import Line, measure_pairs, rate_line, times_better
 from benchmarks.tracking.client import MlflowClient, mlflow_client
 from benchmarks.tracking.limit import answering_at_once
-from benchmarks.tracking.lines import Line, measure_pairs, rate_line, times_better
 from benchmarks.tracking.stage import Stage
 
 CALLS = 100

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tracking.environment import peer_python
+from benchmarks.environment import mlflow_python
 
 SCRIPT = Path(__file__).with_name("mlflow_script.py")
 
@@ -19,7 +19,7 @@ class MlflowClient:
     def __init__(self, url: str, *, messages: Path) -> None:
         self._messages = messages.open("ab")
         self._process = subprocess.Popen(
-            [str(peer_python()), str(SCRIPT), url],
+            [str(mlflow_python()), str(SCRIPT), url],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._messages,

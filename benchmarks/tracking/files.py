@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.tracking.lines import Line, Pair, cost_line, times_better
+from benchmarks.lines import Line, Pair, cost_line, times_better
 from benchmarks.tracking.stage import Stage, arrived
 
 FILES = 1_000

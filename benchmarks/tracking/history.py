@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import numpy as np
 
+from benchmarks.lines import Line, below, cost_line, measure_pairs
 from benchmarks.tracking.ingesting import ingest
-from benchmarks.tracking.lines import Line, below, cost_line, measure_pairs
 from benchmarks.tracking.servers import peer_database
 from benchmarks.tracking.stage import Stage
 from benchmarks.tracking.wire import MLFLOW, Wire

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.tracking.lines import Line, above, measure_pairs, rate_line, times_better
+from benchmarks.lines import Line, above, measure_pairs, rate_line, times_better
 from benchmarks.tracking.stage import Stage, arrived
 from benchmarks.tracking.wire import MLFLOW, Wire
 

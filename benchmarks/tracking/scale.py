@@ -7,11 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.tracking.lines import Line, below, own_line
+from benchmarks.lines import Line, below, own_line
+from benchmarks.processes import running
 from benchmarks.tracking.our_rows import write_rows
 from benchmarks.tracking.population import load_ours, make_population
 from benchmarks.tracking.searching import FILTERED, NEWEST, PAGE, PATH, must_find, request
-from benchmarks.tracking.servers import running, start_ours
+from benchmarks.tracking.servers import start_ours
 from benchmarks.tracking.wire import Wire
 
 RUNS = 100_000

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.tracking.lines import Goal, Line, cost_line, measure_pairs, times_better
+from benchmarks.lines import Goal, Line, cost_line, measure_pairs, times_better
 from benchmarks.tracking.population import load_ours, load_peer, make_population
 from benchmarks.tracking.servers import peer_database
 from benchmarks.tracking.stage import Stage

@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import homeostat as hs
+from benchmarks.processes import Server, running
 from benchmarks.tracking.client import MlflowClient, mlflow_client
-from benchmarks.tracking.servers import Server, running, start_ours, start_peer
+from benchmarks.tracking.servers import start_ours, start_peer
 from benchmarks.tracking.wire import Wire
 from homeostat.tracking.client import ActiveRun
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.tracking.lines import Line, Pair, below, cost_line, times_better
-from benchmarks.tracking.servers import Server, running, start_ours, start_peer
+from benchmarks.lines import Line, Pair, below, cost_line, times_better
+from benchmarks.processes import Server, running
+from benchmarks.tracking.servers import start_ours, start_peer
 
 RESTARTS = 3
 SETTLE_SECONDS, SETTLE_TRIES = 4, 8

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from benchmarks.tracking.lines import Line, Pair, below, cost_line
+from benchmarks.lines import Line, Pair, below, cost_line
 from benchmarks.tracking.stage import Stage, arrived
 
 OUR_CALLS, SYNC_CALLS, ASYNC_CALLS = 20_000, 30, 300

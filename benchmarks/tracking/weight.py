@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from benchmarks.tracking.lines import Line
+from benchmarks.lines import Line
 from benchmarks.tracking.points import log_batches
 from benchmarks.tracking.searching import PATH, request
 from benchmarks.tracking.stage import Stage
