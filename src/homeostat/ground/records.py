@@ -6,13 +6,13 @@ import msgspec
 
 
 class FeatureColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """One column of the vector a model sees: a number, or a category coded by a frozen vocabulary."""
+    """One column of the vector a model sees: a number, a category coded by a frozen vocabulary, or a text's code."""
 
     name: str
     kind: str
-    """'number' or 'category'."""
+    """'number', 'category' or 'text' (models without declared features alone)."""
     categories: tuple[str, ...] = ()
-    """Code i stands for categories[i]; a value outside is NaN, like a missing one."""
+    """Code i stands for categories[i]; a value outside is NaN, like a missing one. Of a text: values it has seen."""
 
 
 class InputColumn(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,11 +28,18 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """What a model version takes and gives; stored with the version."""
 
     task: str
-    """'binary' (score = probability that the label is true) or 'regression' (score = the value)."""
+    """'binary' (score = probability that the label is true, or the second of `classes`), 'multiclass' (a probability
+    for each of `classes`) or 'regression' (the value, or one for each of `outputs`). Empty: nobody has looked yet."""
     inputs: tuple[InputColumn, ...]
     columns: tuple[FeatureColumn, ...]
     feature_hash: str
-    """Content hash of the feature definitions; on every served vector."""
+    """Content hash of the feature definitions, on every served vector; empty when the vector is the inputs."""
+    classes: tuple[str, ...] = ()
+    """Names of a classifier's classes, in the order of its probabilities."""
+    outputs: tuple[str, ...] = ()
+    """Names of what a regression gives, when it gives several values a row."""
+    obstacle: str = ""
+    """Why it cannot answer, in the words of whoever looked last; empty when it can, or nobody has looked."""
 
 
 class PredictionBatch(msgspec.Struct, kw_only=True):
@@ -55,10 +62,12 @@ class PredictionBatch(msgspec.Struct, kw_only=True):
     protocol: str = ""
     feature_hash: str = ""
     inputs: dict[str, list[Any]] = {}
-    """Request columns as decoded; times are microseconds."""
+    """Request columns as decoded; times are microseconds. Empty when the vectors are the request's own columns."""
     vectors: bytes = b""
     """len(request_ids) x number of feature columns, float64, row-major, little endian."""
     scores: list[float] = []
+    outputs: bytes = b""
+    """len(request_ids) x number of outputs, as `vectors`, when the version gives several numbers a row."""
     detail: str = ""
     """For 'rejected' and 'error': what was wrong, naming the field."""
 
