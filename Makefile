@@ -6,6 +6,11 @@ READY := .venv/ready
 LOCKS := requirements/bootstrap.lock requirements/dev.lock
 CLIENTS := .venv/clients/ready .venv/serving-clients/ready
 
+# A file's tests stay on one worker, for they share what they started. Much of the suite waits for processes.
+PYTEST := $(BIN)/pytest -q -n logical --maxprocesses 4 --dist loadfile
+# `make check test` checks once and tests once: the whole suite holds the fast tests.
+FAST := $(if $(filter test,$(MAKECMDGOALS)),,fast)
+
 .PHONY: setup fix check test bench demo docs
 .DEFAULT_GOAL := setup
 
@@ -20,10 +25,10 @@ check: $(READY)
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/pytest -q -m "not slow"
+	@$(if $(FAST),$(PYTEST) -m "not slow")
 
 test: $(READY) $(CLIENTS)
-	@$(BIN)/pytest -q
+	@$(PYTEST)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(SUITE)
