@@ -121,7 +121,6 @@ def batch(number: int, *, note: str = "") -> PredictionBatch:
 
 
 if __name__ == "__main__":
-    from homeostat.server.worker import end_process, read_options, run_worker
+    from homeostat.server.worker import read_options, run_worker
 
     run_worker(read_options(), load_served)
-    end_process(0)

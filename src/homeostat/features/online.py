@@ -19,6 +19,7 @@ from homeostat.ground.records import FeatureColumn, InputColumn
 from homeostat.store.database import Database
 
 _TRIM_EVERY = DAY
+_PLAIN = ("number", "boolean")
 
 
 class OnlineStore:
@@ -116,6 +117,16 @@ class OnlineReader:
         self._columns = tuple(columns)
         self._codebooks = codebooks_of(columns)
         self._inputs = store.feature_set.inputs
+
+    @property
+    def direct(self) -> tuple[int, ...] | None:
+        """Place of each vector column among the request's, when all are raw numbers; None when any is computed."""
+        features = self._store.feature_set
+        places = {column.name: place for place, column in enumerate(self._inputs) if column.dtype in _PLAIN}
+        if features.views or features.functions or any(column.kind != "number" for column in self._columns):
+            return None
+        found = tuple(places[column.name] for column in self._columns if column.name in places)
+        return found if len(found) == len(self._columns) else None
 
     def vectors(self, inputs: Mapping[str, Sequence[Any]], times: Sequence[int]) -> NDArray[np.float64]:
         """A float64 matrix, one row per request row, in signature order; NaN = missing.

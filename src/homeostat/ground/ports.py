@@ -7,7 +7,10 @@ import msgspec
 
 
 class Scorer(Protocol):
-    """A loaded model: a float64 matrix (rows x feature columns, NaN = missing) in, one float64 score a row out."""
+    """A loaded model: a float64 matrix (rows x feature columns, NaN = missing) in, float64 scores out.
+
+    One number a row, or rows x k for k classes (probabilities) or outputs.
+    """
 
     def score(self, matrix: Any) -> Any: ...
 
@@ -28,3 +31,5 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     signature: Any
     scorer: Any
     features: Any
+    direct: tuple[int, ...] | None = None
+    """Place of each vector column among the signature's inputs, when the vectors are the request's own numbers."""

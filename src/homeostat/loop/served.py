@@ -29,12 +29,14 @@ def load_served(database: Database, blobs: BlobStore, model: str, version: int, 
     features = version_features(blobs, registered)  # after the signature was checked: a declared file is code
     store = _shared_store(database, features)
     store.refresh()
+    reader = OnlineReader(store, registered.signature.columns)
     return Served(
         model=model,
         version=version,
         signature=registered.signature,
         scorer=scorer,
-        features=OnlineReader(store, registered.signature.columns),
+        features=reader,
+        direct=reader.direct,
     )
 
 

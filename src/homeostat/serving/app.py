@@ -1,122 +1,142 @@
-"""The data plane over HTTP: an RSGI application (granian) with its own routing.
+"""The data plane over HTTP: from a request to the answer's bytes, with its own routing.
 
-Errors are always JSON with the text under "error", whatever the protocol adds. Small requests are scored on the event
-loop, larger ones on one thread beside it.
+Errors are always JSON with the text under "error", whatever the protocol adds.
 """
 
 import asyncio
 import hmac
 import sys
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
-from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]  # its public names
 
-from homeostat.ground.clock import SystemClock
 from homeostat.ground.errors import (
     HomeostatError,
     Invalid,
     NotFound,
-    TooLarge,
     Unauthenticated,
     Unavailable,
     http_status,
 )
 from homeostat.serving.dataplane import DataPlane
+from homeostat.serving.http import Headers, HttpRequest, Respond
+from homeostat.serving.lanes import Overloaded
 from homeostat.serving.routes import WORKER_KEY, Target, find_target
 from homeostat.serving.table import describe, live_version
-from homeostat.serving.types import PredictReply, PredictRequest, Translator, WrongContentType
+from homeostat.serving.types import Decoded, PredictReply, PredictRequest, Translator, WrongContentType
 
-INLINE_ROWS = 64
-"""Requests up to this many rows are scored on the event loop: a thread hop costs more than they do."""
-MAX_WAITING = 32
-"""Larger requests that may wait for the thread; one more is told to come back."""
+LARGE_BODY = 256 << 10
+"""Bytes from which a body is read in a thread: others are answered meanwhile."""
+MAX_READING = 32
+"""Large bodies that may wait to be read; one more is told to come back."""
 
 _JSON = ("content-type", "application/json")
 _TEXT = ("content-type", "text/plain; charset=utf-8")
 _EXTENSIONS = ["binary_tensor_data", "model_repository"]
 _encode = msgspec.json.Encoder().encode
-_machine = SystemClock()
 
-Header = Callable[[str], str | None]
+Answer = Callable[[PredictReply | HomeostatError], None]
 
 
-class App:
-    """Answers on granian's RSGI interface. `translators` holds one for 'infer' and one for 'invocations'."""
+class Front:
+    """Answers requests, whoever carries them. `translators` holds one for 'infer' and one for 'invocations'.
+
+    All methods belong to one event loop.
+    """
 
     def __init__(
-        self,
-        plane: DataPlane,
-        translators: Mapping[str, Translator],
-        *,
-        max_body: int = 16 << 20,
-        version: str = "",
-        key: str = "",
+        self, plane: DataPlane, translators: Mapping[str, Translator], *, version: str = "", key: str = ""
     ) -> None:
-        self._plane = plane
+        self.plane = plane
         self._translators = translators
-        self._max_body = max_body
         self._version = version
         self._key = key.encode()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="rows")
-        self._waiting = 0
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="bodies")
+        self._reading = 0
+        self._targets: dict[str, Target | None] = {}
         self.draining = False
         """Set when the worker is about to end: readiness turns 503, requests are still answered."""
 
-    async def __rsgi__(self, scope: Any, proto: Any) -> None:  # granian's own objects, untyped
-        if scope.proto != "http":
-            proto.close(404)
-            return
-        header: Header = scope.headers.get
-        if self._key and not hmac.compare_digest((header(WORKER_KEY) or "").encode(), self._key):
+    def handle(self, request: HttpRequest, respond: Respond) -> None:
+        """Answer by calling `respond(status, headers, body)` once, now or later."""
+        if self._key and not hmac.compare_digest(request.headers.get(WORKER_KEY, "").encode(), self._key):
             stranger = Unauthenticated("this worker answers its server only", next_step="call the server's port")
-            self._refuse(proto, None, stranger)
+            self._refuse(respond, None, stranger)
             return
-        target = find_target(scope.path)
-        method = "GET" if scope.method == "HEAD" else scope.method
-        if target is None:
-            error = NotFound(f"there is no {scope.path}", field="path", next_step="see GET /v2")
-            self._refuse(proto, None, error)
-        elif method != target.method:
-            body = {"error": f"{scope.path} answers {target.method}, not {method}", "code": "method_not_allowed"}
-            proto.response_bytes(405, [_JSON, ("allow", target.method)], _encode(body))
-        elif target.kind in self._translators:
-            await self._predict(target, scope, header, proto)
-        else:
-            self._tell(target, proto)
+        target = self._target(request.path)
+        method = "GET" if request.method == "HEAD" else request.method
+        if target is None and request.problem is None:
+            error = NotFound(f"there is no {request.path}", field="path", next_step="see GET /v2")
+            self._refuse(respond, None, error)
+        elif target is not None and target.kind in self._translators and method == target.method:
+            self._predict(target, request, respond)
+        elif request.problem is not None:
+            self._refuse(respond, None, request.problem.error, request.problem.status)
+        elif target is not None and method != target.method:
+            body = {"error": f"{request.path} answers {target.method}, not {method}", "code": "method_not_allowed"}
+            respond(405, [_JSON, ("allow", target.method)], _encode(body))
+        elif target is not None:
+            self._tell(target, respond)
 
-    def _tell(self, target: Target, proto: Any) -> None:
-        """Everything but predictions: a small JSON body from what is in memory."""
+    def infer(self, endpoint: str, version: str, decoded: Decoded, protocol: str, answer: Answer) -> None:
+        """Answer rows that came some other way; hand the reply to `plane.after` once it is sent."""
+        request = PredictRequest(endpoint=endpoint, inputs={}, protocol=protocol)
+        try:
+            route = self.plane.table.route(endpoint)
+            if version:
+                request.version_override = _version_number(version)
+                live_version(route, request.version_override or 0)
+        except HomeostatError as error:
+            answer(error)
+            return
+        self._submit(request, decoded, answer)
+
+    def close(self) -> None:
+        """Let go of the thread that reads bodies."""
+        self._reader.shutdown(wait=False)
+
+    # What is no prediction -------------------------------------------------------------------------------------------
+
+    def _target(self, path: str) -> Target | None:
+        known = self._targets
+        if path not in known:
+            if len(known) >= 1_000:
+                known.clear()
+            known[path] = find_target(path)
+        return known[path]
+
+    def _tell(self, target: Target, respond: Respond) -> None:
+        """A small JSON body from what is in memory."""
         try:
             status, body = self._told(target)
         except HomeostatError as error:
-            self._refuse(proto, None, error)
+            self._refuse(respond, None, error)
             return
         if isinstance(body, str):
-            proto.response_bytes(status, [_TEXT if target.kind == "version" else _JSON], body.encode())
+            respond(status, [_TEXT if target.kind == "version" else _JSON], body.encode())
         else:
-            proto.response_bytes(status, [_JSON], _encode(body))
+            respond(status, [_JSON], _encode(body))
 
     def _told(self, target: Target) -> tuple[int, Any]:
-        table = self._plane.table
+        table = self.plane.table
         match target.kind:
             case "server":
                 return 200, {"name": "homeostat", "version": self._version, "extensions": _EXTENSIONS}
             case "live":
                 return 200, self._health()
             case "ready":
-                return (200 if self._is_ready else 503), self._health()
+                return (200 if self.is_ready else 503), self._health()
             case "ping":
-                return (200 if self._is_ready and table.routes else 503), "\n"
+                return (200 if self.is_ready and table.routes else 503), "\n"
             case "version":
                 return 200, self._version
             case "index":
-                return 200, self._index()
+                return 200, self.index()
             case "model":
                 return 200, describe(table.route(target.endpoint), _version_number(target.version))
         route = table.route(target.endpoint)
@@ -125,14 +145,15 @@ class App:
         return 200, {"name": target.endpoint, "ready": True}
 
     @property
-    def _is_ready(self) -> bool:
-        table = self._plane.table
+    def is_ready(self) -> bool:
+        """Every endpoint that there should be is served, and this worker is not about to end."""
+        table = self.plane.table
         return not self.draining and not table.failures.keys() - table.routes.keys()
 
     def _health(self) -> dict[str, Any]:
-        table, shadows = self._plane.table, self._plane.shadows
+        table, shadows = self.plane.table, self.plane.shadows
         return {
-            "ready": self._is_ready,
+            "ready": self.is_ready,
             "live": True,
             "generation": table.generation,
             "failures": table.failures,
@@ -140,8 +161,9 @@ class App:
             "shadow_rows_dropped": shadows.dropped,
         }
 
-    def _index(self) -> list[dict[str, str]]:
-        table = self._plane.table
+    def index(self) -> list[dict[str, str]]:
+        """Every version that is loaded for an endpoint, and every endpoint that could not be loaded."""
+        table = self.plane.table
         ready = [
             {"name": name, "version": str(version), "state": "READY", "reason": ""}
             for name, route in sorted(table.routes.items())
@@ -153,40 +175,91 @@ class App:
         ]
         return ready + lost
 
-    async def _predict(self, target: Target, scope: Any, header: Header, proto: Any) -> None:
-        translator = self._translators[target.kind]
-        request = PredictRequest(endpoint="", inputs={}, protocol=translator.protocol)
-        try:
-            request.endpoint = target.endpoint or self._named_endpoint(scope, header)
-            self._plane.table.route(request.endpoint)
-            wish = await self._read(request, translator, target, header, proto)
-            encoded = translator.encode(reply := await self._score(request), wish)
-        except HomeostatError as error:
-            self._refuse(proto, translator, error)
-        except RecursionError:
-            deep = Invalid("the body nests too deep", field="body", next_step="send flatter data")
-            self._plane.reject(request, deep)
-            self._refuse(proto, translator, deep)
-        except (ProtocolClosed, ProtocolError):  # the caller hung up, or never spoke HTTP: nobody to answer
-            return
-        except Exception as error:  # noqa: BLE001  a client gets JSON for our mistakes too, without our stack
-            traceback.print_exc(file=sys.stderr)
-            ours = HomeostatError(f"internal error: {type(error).__name__}")
-            self._plane.reject(request, ours)
-            self._refuse(proto, translator, ours)
-        else:
-            if reply.only_version is not None:
-                encoded.headers.append(("x-model-version", str(reply.only_version)))
-            proto.response_bytes(200, encoded.headers, encoded.body)
-            self._plane.after(reply)
+    # Predictions -----------------------------------------------------------------------------------------------------
 
-    def _named_endpoint(self, scope: Any, header: Header) -> str:
+    def _predict(self, target: Target, http: HttpRequest, respond: Respond) -> None:
+        translator = self._translators[target.kind]
+        request = PredictRequest(
+            endpoint="", inputs={}, protocol=translator.protocol, received=http.received, started=http.started
+        )
+        try:
+            request.endpoint = target.endpoint or self._named_endpoint(http)
+            self.plane.table.route(request.endpoint)
+        except HomeostatError as error:
+            self._refuse(respond, translator, error)
+            return
+        if http.problem is not None:
+            self.plane.reject(request, http.problem.error)
+            self._refuse(respond, translator, http.problem.error, http.problem.status)
+            return
+        try:
+            request.version_override = self._override(request.endpoint, target, http)
+            if len(http.body) > LARGE_BODY:
+                self._read_aside(request, translator, http, respond)
+                return
+            decoded = translator.decode(http.body, http.headers.get)
+        except Exception as error:  # noqa: BLE001  a client gets JSON for our mistakes too, without our stack
+            self._reject(request, translator, respond, error)
+            return
+        self._submit(request, decoded, partial(self._answered, request, translator, decoded.wish, respond))
+
+    def _submit(self, request: PredictRequest, decoded: Decoded, answer: Answer) -> None:
+        request.inputs, request.matrix = decoded.inputs, decoded.matrix
+        request.is_text = decoded.is_text
+        if decoded.request_ids is not None:
+            request.request_ids = decoded.request_ids
+        self.plane.submit(request, answer)
+
+    def _read_aside(self, request: PredictRequest, translator: Translator, http: HttpRequest, respond: Respond) -> None:
+        """Read a large body in a thread, then go on here."""
+        if self._reading >= MAX_READING:
+            raise Unavailable("too many large requests are waiting", next_step="try again in a second")
+        loop = asyncio.get_running_loop()
+        self._reading += 1
+
+        def read() -> Decoded | Exception:
+            try:
+                return translator.decode(http.body, http.headers.get)
+            except Exception as error:  # noqa: BLE001  told below, on the loop
+                return error
+
+        def go_on(decoded: Decoded | Exception) -> None:
+            self._reading -= 1
+            if isinstance(decoded, Exception):
+                self._reject(request, translator, respond, decoded)
+            else:
+                self._submit(request, decoded, partial(self._answered, request, translator, decoded.wish, respond))
+
+        self._reader.submit(lambda: loop.call_soon_threadsafe(go_on, read()))
+
+    def _answered(
+        self,
+        request: PredictRequest,
+        translator: Translator,
+        wish: Any,
+        respond: Respond,
+        answer: PredictReply | HomeostatError,
+    ) -> None:
+        if isinstance(answer, HomeostatError):
+            self._refuse(respond, translator, answer)
+            return
+        try:
+            encoded = translator.encode(answer, wish)
+        except Exception as error:  # noqa: BLE001  as above
+            self._reject(request, translator, respond, error)
+            return
+        if answer.only_version is not None:
+            encoded.headers.append(("x-model-version", str(answer.only_version)))
+        respond(200, encoded.headers, encoded.body)
+        self.plane.after(answer)
+
+    def _named_endpoint(self, http: HttpRequest) -> str:
         """The endpoint a bare /invocations means: named by ?model= or X-Model, or the only one there is."""
-        query = parse_qs(scope.query_string).get("model")
-        named = query[0] if query else header("x-model")
+        query = parse_qs(http.query).get("model") if http.query else None
+        named = query[0] if query else http.headers.get("x-model")
         if named:
             return named
-        table = self._plane.table
+        table = self.plane.table
         only = table.only_route()
         if only is not None:
             return only.endpoint.name
@@ -198,50 +271,12 @@ class App:
             next_step=f"add ?model=NAME or the header X-Model; served: {', '.join(sorted(table.routes))}",
         )
 
-    async def _body(self, header: Header, proto: Any) -> bytes:
-        length = header("content-length")
-        if length is not None and length.isdecimal():
-            if int(length) > self._max_body:
-                raise self._too_large()
-            return bytes(await proto())
-        parts, size = [], 0
-        async for part in proto:
-            size += len(part)
-            if size > self._max_body:
-                raise self._too_large()
-            parts.append(bytes(part))
-        return b"".join(parts)
-
-    def _too_large(self) -> TooLarge:
-        return TooLarge(
-            f"the body is over {self._max_body} bytes",
-            field="body",
-            next_step="send fewer rows, or raise HOMEOSTAT_MAX_BODY_MB",
-        )
-
-    async def _read(
-        self, request: PredictRequest, translator: Translator, target: Target, header: Header, proto: Any
-    ) -> Any:
-        """Fill in the request from the body; returns what the translator needs for the reply."""
-        try:
-            body = await self._body(header, proto)
-            request.received, request.started = _machine.now(), time.perf_counter_ns()
-            request.version_override = self._override(request.endpoint, target, header)
-            decoded = translator.decode(body, header)
-            if self._waiting >= MAX_WAITING and not _is_small(decoded.inputs):
-                raise Unavailable("too many large requests are waiting", next_step="try again in a second")
-        except HomeostatError as error:
-            self._plane.reject(request, error)
-            raise
-        request.inputs, request.is_text = decoded.inputs, decoded.is_text
-        return decoded.wish
-
-    def _override(self, endpoint: str, target: Target, header: Header) -> int | None:
+    def _override(self, endpoint: str, target: Target, http: HttpRequest) -> int | None:
         if target.version:
             version = _version_number(target.version)
-            live_version(self._plane.table.route(endpoint), version or 0)
+            live_version(self.plane.table.route(endpoint), version or 0)
             return version
-        wanted = header("x-model-version")
+        wanted = http.headers.get("x-model-version")
         if wanted is None:
             return None
         if not wanted.isdecimal():
@@ -250,24 +285,25 @@ class App:
             )
         return int(wanted)
 
-    async def _score(self, request: PredictRequest) -> PredictReply:
-        if _is_small(request.inputs):
-            return self._plane.predict(request)
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._plane.predict, request)
-        finally:
-            self._waiting -= 1
+    def _reject(self, request: PredictRequest, translator: Translator, respond: Respond, error: Exception) -> None:
+        """Refuse a request that no version has seen, and log it."""
+        if isinstance(error, RecursionError):
+            error = Invalid("the body nests too deep", field="body", next_step="send flatter data")
+        elif not isinstance(error, HomeostatError):
+            traceback.print_exception(error, file=sys.stderr)
+            error = HomeostatError(f"internal error: {type(error).__name__}")
+        self.plane.reject(request, error)
+        self._refuse(respond, translator, error)
 
-    def _refuse(self, proto: Any, translator: Translator | None, error: HomeostatError) -> None:
-        status = 415 if isinstance(error, WrongContentType) else http_status(error)
+    def _refuse(
+        self, respond: Respond, translator: Translator | None, error: HomeostatError, status: int | None = None
+    ) -> None:
+        status = status or (415 if isinstance(error, WrongContentType) else http_status(error))
         body = translator.encode_error(error, status) if translator else _encode(error.as_dict())
-        headers = [_JSON, ("retry-after", "1")] if status == 503 else [_JSON]
-        proto.response_bytes(status, headers, body)
-
-
-def _is_small(inputs: dict[str, list[Any]]) -> bool:
-    return len(next(iter(inputs.values()), ())) <= INLINE_ROWS
+        headers: Headers = [_JSON]
+        if status == 503:
+            headers.append(("retry-after", str(error.retry_after if isinstance(error, Overloaded) else 1)))
+        respond(status, headers, body)
 
 
 def _version_number(text: str) -> int | None:

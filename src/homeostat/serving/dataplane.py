@@ -4,10 +4,12 @@ A request is checked, split over the endpoint's arms, scored, logged, answered; 
 answered is in the log first. Changing versions or weights is a swap of one pointer.
 """
 
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from homeostat.ground.clock import Clock, DrivenClock, SystemClock
 from homeostat.ground.errors import HomeostatError, Unavailable, http_status
@@ -19,45 +21,45 @@ from homeostat.serving.inputs import (
     RESERVED,
     check_columns,
     check_known,
+    check_width,
+    columns_of_matrix,
     request_ids,
     request_times,
     row_count,
 )
+from homeostat.serving.lanes import REQUEST_SECONDS, Lane
 from homeostat.serving.log import PredictionLog
+from homeostat.serving.parts import Answer, Part, Pending, detail, failed_batch, reply_of, score_parts
 from homeostat.serving.routing import choose_arm, named_arm
-from homeostat.serving.scoring import score_rows
 from homeostat.serving.shadow import MAX_WAITING_ROWS, ShadowScorer
 from homeostat.serving.table import Load, Route, RoutingTable, TableBuilder
 from homeostat.serving.types import FULL, Arm, Endpoint, PredictReply, PredictRequest, ShadowWork
 
-_DETAIL = 1_000
 _machine = SystemClock()
 
 
-class _Part(NamedTuple):
-    """The rows of a request that one arm answers; `places` are their places in the request."""
-
-    arm: Arm
-    served: Served
-    places: Sequence[int]
-    request_ids: list[str]
-    times: list[int]
-    inputs: dict[str, list[Any]]
-
-
 class DataPlane:
-    """Holds what is served and answers. `predict` may be called from several threads.
+    """Holds what is served and answers.
 
+    `submit` belongs to an event loop, which it never holds up for long; `predict` may be called from several threads.
     With a `DrivenClock` (a replay) any request time is taken, and the clock moves to it.
     """
 
     def __init__(
-        self, log: PredictionLog, clock: Clock, load: Load, *, max_shadow_rows: int = MAX_WAITING_ROWS
+        self,
+        log: PredictionLog,
+        clock: Clock,
+        load: Load,
+        *,
+        max_shadow_rows: int = MAX_WAITING_ROWS,
+        request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         self.log = log
         self._clock = clock
         self._driving = threading.Lock()
+        self._request_seconds = request_seconds
         self._builder = TableBuilder(load)
+        self._lanes: dict[tuple[str, int], Lane] = {}
         self.table = RoutingTable()
         """What is served now; replaced as a whole, never changed."""
         self.shadows = ShadowScorer(log, max_rows=max_shadow_rows)
@@ -72,6 +74,19 @@ class DataPlane:
         self.table = table
         return table
 
+    def submit(self, request: PredictRequest, answer: Answer) -> None:
+        """Score the rows together with whatever else is waiting, and log them; then `answer(reply or error)`.
+
+        Errors are those of `predict`, and `TimedOut`. Hand the reply to `after` once it is sent.
+        """
+        try:
+            pending = self._prepared(request, answer)
+        except HomeostatError as error:
+            answer(error)
+            return
+        for part in pending.parts:
+            self._lane(part.served).put(part)
+
     def predict(self, request: PredictRequest) -> PredictReply:
         """Score the rows and log them; hand the reply to `after` once it is sent.
 
@@ -81,16 +96,15 @@ class DataPlane:
             UserCodeFailed: when a version fails; logged as 'error'.
             Unavailable: when the log cannot be written; without it nothing is answered.
         """
-        request.received = request.received or _machine.now()
-        request.started = request.started or time.perf_counter_ns()
-        route = self.table.route(request.endpoint)
-        try:
-            parts, shadow = self._prepare(route, request)
-        except HomeostatError as error:
-            self.reject(request, error)
-            raise
-        prepared = time.perf_counter_ns() - request.started
-        return self._answer(route, request, parts, shadow, prepared)
+        answers: list[PredictReply | HomeostatError] = []
+        pending = self._prepared(request, answers.append)
+        for part in pending.parts:
+            self._work([part])
+            self._done([part])
+        [answer] = answers
+        if isinstance(answer, HomeostatError):
+            raise answer
+        return answer
 
     def after(self, reply: PredictReply) -> None:
         """What happens once the reply is sent: shadows score the same rows. Never blocks."""
@@ -114,30 +128,66 @@ class DataPlane:
             latency_us=(time.perf_counter_ns() - request.started) // 1_000 if request.started else 0,
             protocol=request.protocol,
             feature_hash=route.stable.signature.feature_hash,
-            detail=_detail(error),
+            detail=detail(error),
         )
-        self._log_or_shrug(batch)
+        self._log_or_shrug([batch])
 
     def close(self) -> None:
-        """Let the shadows finish, then close the log with its end frame."""
+        """Let the threads finish what they are at, then close the log with its end frame."""
+        for lane in self._lanes.values():
+            lane.close()
         self.shadows.close()
         self.log.close()
 
-    def _prepare(self, route: Route, request: PredictRequest) -> tuple[list[_Part], ShadowWork | None]:
+    # From a request to its parts -------------------------------------------------------------------------------------
+
+    def _prepared(self, request: PredictRequest, answer: Answer) -> Pending:
+        request.received = request.received or _machine.now()
+        request.started = request.started or time.perf_counter_ns()
+        route = self.table.route(request.endpoint)
+        try:
+            if request.matrix is not None and route.is_direct:
+                parts, shadow = self._of_matrix(route, request)
+            else:
+                parts, shadow = self._of_columns(route, request)
+        except HomeostatError as error:
+            self.reject(request, error)
+            raise
+        return Pending(request, route, parts, shadow, answer)
+
+    def _of_matrix(self, route: Route, request: PredictRequest) -> tuple[list[Part], ShadowWork | None]:
+        matrix = request.matrix
+        count = check_width(route.stable.signature, matrix)
+        ids, times = request_ids(request, count), self._times(request, count)
+        endpoint = route.endpoint
+        if endpoint.stable.weight == FULL and request.version_override is None:
+            parts = [Part(endpoint.stable, route.stable, range(count), ids, times, {}, matrix)]
+        else:
+            keys = _sticky_values(route, matrix) if endpoint.sticky else ids
+            parts = [
+                Part(arm, route.served[arm.version], places, *_rows(places, count, ids, times), {}, matrix[places])
+                for arm, places in _split(endpoint, request, ids, keys)
+            ]
+        return parts, _shadow_work(route, request, ids, times, {})
+
+    def _of_columns(self, route: Route, request: PredictRequest) -> tuple[list[Part], ShadowWork | None]:
+        if request.matrix is not None:
+            check_width(route.stable.signature, request.matrix)
+            request.inputs, request.matrix = columns_of_matrix(route.stable.signature, request.matrix), None
         count = row_count(request.inputs)
         check_known(request.inputs, route.known)
-        ids = request_ids(request, count)
-        times = self._times(request, count)
+        ids, times = request_ids(request, count), self._times(request, count)
         inputs = {name: values for name, values in request.inputs.items() if name not in RESERVED}
-        parts = [
-            _Part(arm, route.served[arm.version], places, *_pick(places, count, ids, times, inputs))
-            for arm, places in _split(route.endpoint, request, ids)
-        ]
-        checked = [
-            part._replace(inputs=check_columns(part.served.signature, part.inputs, is_text=request.is_text))
-            for part in parts
-        ]
-        return checked, _shadow_work(route, request, ids, times, inputs)
+        keys = request.inputs.get(route.endpoint.sticky, ids) if route.endpoint.sticky else ids
+        parts = []
+        for arm, places in _split(route.endpoint, request, ids, keys):
+            served = route.served[arm.version]
+            columns = inputs
+            if len(places) < count:
+                columns = {name: [values[place] for place in places] for name, values in inputs.items()}
+            checked = check_columns(served.signature, columns, is_text=request.is_text)
+            parts.append(Part(arm, served, places, *_rows(places, count, ids, times), checked, None))
+        return parts, _shadow_work(route, request, ids, times, inputs)
 
     def _times(self, request: PredictRequest, count: int) -> list[int]:
         clock = self._clock
@@ -149,40 +199,76 @@ class DataPlane:
             clock.advance_to(max(clock.now(), *times))
         return times
 
-    def _answer(
-        self, route: Route, request: PredictRequest, parts: list[_Part], shadow: ShadowWork | None, prepared: int
-    ) -> PredictReply:
-        batches: list[PredictionBatch] = []
-        failure: HomeostatError | None = None
-        for part in parts:
-            batch, error = _score_part(request, part, prepared)
-            batches.append(batch)
-            failure = failure or error
-        if failure is not None:
-            for batch in batches:
-                self._log_or_shrug(batch)
-            raise failure
-        self.log.append(batches)
-        if shadow is not None and len(parts) == 1:
-            shadow.signature = parts[0].served.signature
-            shadow.checked, shadow.vectors = parts[0].inputs, batches[0].vectors
-        return _reply(route, parts, batches, shadow)
+    # From parts to an answer -----------------------------------------------------------------------------------------
 
-    def _log_or_shrug(self, batch: PredictionBatch) -> None:
+    def _lane(self, served: Served) -> Lane:
+        key = (served.model, served.version)
+        lane = self._lanes.get(key)
+        if lane is None or lane.served is not served:
+            for old in [key for key in self._lanes if not self._builder.holds(key)]:
+                self._lanes.pop(old).close_when_idle()
+            if lane is not None:
+                lane.close_when_idle()
+            lane = self._lanes[key] = Lane(
+                served, self._builder.cost(key), self._work, self._done, self._expired, self._request_seconds
+            )
+        return lane
+
+    def _work(self, parts: list[Part]) -> None:
+        """Score parts of one version and log them, all in one write; in whichever thread."""
         try:
-            self.log.append([batch])
+            score_parts(parts[0].served, parts)
+            # A caller who was told that it took too long is in the log with that already.
+            self.log.append([part.batch for part in parts if part.batch is not None and not part.pending.is_over])
+        except Unavailable as error:  # nothing is answered that is not logged; what failed anyway says more
+            for part in parts:
+                part.error = part.error or error
+        except Exception as error:  # noqa: BLE001  our own mistake: told without our stack, and nobody is left waiting
+            traceback.print_exc(file=sys.stderr)
+            for part in parts:
+                part.error = part.error or HomeostatError(f"internal error: {type(error).__name__}")
+
+    def _done(self, parts: list[Part]) -> None:
+        """Answer the requests of which no part is open any more."""
+        for part in parts:
+            pending = part.pending
+            pending.open -= 1
+            if pending.open == 0 and not pending.is_over:
+                pending.is_over = True
+                error = next((one.error for one in pending.parts if one.error is not None), None)
+                pending.answer(error or self._reply(pending))
+
+    def _reply(self, pending: Pending) -> PredictReply:
+        work, first = pending.shadow, pending.parts[0]
+        if work is not None and len(pending.parts) == 1 and first.batch is not None:
+            # A shadow with an equal signature sees the same vectors, read only once.
+            work.signature = first.served.signature
+            work.checked, work.vectors = first.inputs, first.batch.vectors
+        return reply_of(pending)
+
+    def _expired(self, part: Part, error: HomeostatError) -> None:
+        """A part will not be scored in time: tell the caller, and the log."""
+        pending = part.pending
+        if not pending.is_over:
+            pending.is_over = True
+            self._log_or_shrug([failed_batch(part, error)])
+            pending.answer(error)
+
+    def _log_or_shrug(self, batches: list[PredictionBatch]) -> None:
+        try:
+            self.log.append(batches)
         except Unavailable:  # the caller gets the first error, which says more than that it could not be logged
             return
 
 
-def _split(endpoint: Endpoint, request: PredictRequest, ids: list[str]) -> list[tuple[Arm, Sequence[int]]]:
+def _split(
+    endpoint: Endpoint, request: PredictRequest, ids: list[str], keys: Sequence[Any]
+) -> list[tuple[Arm, Sequence[int]]]:
     """Which rows go to which arm."""
-    everything = range(len(ids))
     if request.version_override is not None:
-        return [(named_arm(endpoint, request.version_override), everything)]
+        return [(named_arm(endpoint, request.version_override), range(len(ids)))]
     if endpoint.stable.weight == FULL:
-        return [(endpoint.stable, everything)]
-    keys = request.inputs.get(endpoint.sticky, ids) if endpoint.sticky else ids
+        return [(endpoint.stable, range(len(ids)))]
     places: dict[int, list[int]] = {}
     arms: dict[int, Arm] = {}
     for row, key in enumerate(keys):
@@ -193,13 +279,19 @@ def _split(endpoint: Endpoint, request: PredictRequest, ids: list[str]) -> list[
     return [(arms[version], rows) for version, rows in places.items()]
 
 
-def _pick(
-    places: Sequence[int], count: int, ids: list[str], times: list[int], inputs: dict[str, list[Any]]
-) -> tuple[list[str], list[int], dict[str, list[Any]]]:
+def _rows(places: Sequence[int], count: int, ids: list[str], times: list[int]) -> tuple[list[str], list[int]]:
     if len(places) == count:
-        return ids, times, inputs
-    picked = {name: [values[place] for place in places] for name, values in inputs.items()}
-    return [ids[place] for place in places], [times[place] for place in places], picked
+        return ids, times
+    return [ids[place] for place in places], [times[place] for place in places]
+
+
+def _sticky_values(route: Route, matrix: Any) -> list[Any]:
+    names = [column.name for column in route.stable.signature.inputs]
+    if route.endpoint.sticky not in names:
+        return [None] * len(matrix)
+    values = matrix[:, names.index(route.endpoint.sticky)].tolist()
+    # 7.0 and 7 are one entity, whether it came in a tensor or as JSON.
+    return [int(value) if value == value and value % 1 == 0 else value for value in values]  # noqa: PLR0124  NaN
 
 
 def _shadow_work(
@@ -208,6 +300,8 @@ def _shadow_work(
     # A version the caller insisted on is answered by it alone: the rows would have no stable answer to pair with.
     if not route.endpoint.shadows or request.version_override is not None:
         return None
+    if request.matrix is not None:
+        inputs = columns_of_matrix(route.stable.signature, request.matrix)
     return ShadowWork(
         endpoint=route.endpoint.name,
         served=tuple(route.served[version] for version in route.endpoint.shadows),
@@ -218,59 +312,3 @@ def _shadow_work(
         received=request.received,
         protocol=request.protocol,
     )
-
-
-def _score_part(request: PredictRequest, part: _Part, prepared: int) -> tuple[PredictionBatch, HomeostatError | None]:
-    begun = time.perf_counter_ns()
-    batch = PredictionBatch(
-        endpoint=request.endpoint,
-        model=part.served.model,
-        version=part.served.version,
-        arm=part.arm.arm,
-        status="ok",
-        request_ids=part.request_ids,
-        times=part.times,
-        received=request.received,
-        latency_us=0,
-        protocol=request.protocol,
-        feature_hash=part.served.signature.feature_hash,
-        inputs=part.inputs,
-    )
-    failure: HomeostatError | None = None
-    try:
-        batch.vectors, batch.scores = score_rows(part.served, part.inputs, part.times)
-    except HomeostatError as error:
-        failure = error
-        batch.status = "rejected" if http_status(error) < 500 else "error"
-        batch.detail = _detail(error)
-    batch.latency_us = (prepared + time.perf_counter_ns() - begun) // 1_000
-    return batch, failure
-
-
-def _reply(route: Route, parts: list[_Part], batches: list[PredictionBatch], shadow: ShadowWork | None) -> PredictReply:
-    reply = PredictReply(
-        endpoint=route.endpoint.name,
-        model=route.endpoint.model,
-        scores=batches[0].scores,
-        request_ids=batches[0].request_ids,
-        versions=[batches[0].version] * len(batches[0].scores),
-        arms=[batches[0].arm] * len(batches[0].scores),
-        shadow=shadow,
-    )
-    if len(parts) == 1:
-        return reply
-    rows = sorted(
-        (place, score, request_id, batch.version, batch.arm)
-        for part, batch in zip(parts, batches, strict=True)
-        for place, score, request_id in zip(part.places, batch.scores, batch.request_ids, strict=True)
-    )
-    reply.scores = [row[1] for row in rows]
-    reply.request_ids = [row[2] for row in rows]
-    reply.versions = [row[3] for row in rows]
-    reply.arms = [row[4] for row in rows]
-    return reply
-
-
-def _detail(error: HomeostatError) -> str:
-    named = f"{error.field}: {error.message}" if error.field else error.message
-    return named[:_DETAIL]

@@ -129,6 +129,57 @@ def check_columns(signature: Signature, inputs: dict[str, list[Any]], *, is_text
     return checked
 
 
+def check_matrix(signature: Signature, matrix: Any) -> None:
+    """Refuse what a matrix of numbers may not hold.
+
+    Raises:
+        Invalid: naming the column and the row of an infinity, or of NaN where a value must not be missing.
+    """
+    for place, column in enumerate(signature.inputs):
+        check_column(InputColumn(name=column.name, dtype="number", nullable=column.nullable), matrix[:, place].tolist())
+
+
+def check_width(signature: Signature, matrix: Any) -> int:
+    """How many rows a matrix holds, which must have one column for each of the signature's inputs.
+
+    Raises:
+        Invalid: when it has another shape, no rows, or an input is no number. TooLarge: over 10,000 rows.
+    """
+    wanted = signature.inputs
+    named = next((column for column in wanted if column.dtype not in {"number", "boolean"}), None)
+    if named is not None:
+        raise Invalid(
+            f"input column {named.name!r} is a {named.dtype}, so the columns cannot come as one tensor",
+            field=named.name,
+            next_step="send one tensor or list a column, by name",
+        )
+    if matrix.ndim != 2 or matrix.shape[1] != len(wanted):
+        raise Invalid(
+            f"the tensor has shape {list(matrix.shape)}, the model takes [rows, {len(wanted)}]",
+            field="inputs",
+            next_step=f"columns in order: {', '.join(column.name for column in wanted)}"[:400],
+        )
+    count = len(matrix)
+    if count == 0:
+        raise Invalid("the request has no rows", field="inputs", next_step="send at least one row")
+    if count > MAX_ROWS:
+        raise TooLarge(
+            f"the request has {count} rows, the limit is {MAX_ROWS}", field="inputs", next_step="send it in parts"
+        )
+    return count
+
+
+def columns_of_matrix(signature: Signature, matrix: Any) -> dict[str, list[Any]]:
+    """A matrix as columns by the signature's names; NaN is a missing value, and booleans are true and false again."""
+    columns: dict[str, list[Any]] = {}
+    for place, column in enumerate(signature.inputs):
+        values = [None if value != value else value for value in matrix[:, place].tolist()]  # noqa: PLR0124  NaN
+        if column.dtype == "boolean":
+            values = [bool(value) if value in {0.0, 1.0} else value for value in values]
+        columns[column.name] = values
+    return columns
+
+
 def check_column(column: InputColumn, values: list[Any], *, is_text: bool = False) -> list[Any]:
     """The values of one column, read by its type.
 

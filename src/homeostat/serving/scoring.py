@@ -3,73 +3,79 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from homeostat.ground.errors import HomeostatError, UserCodeFailed
 from homeostat.ground.ports import Served
 
+Floats = npt.NDArray[np.float64]
+
 
 class Scored(NamedTuple):
-    """Vectors as logged (float64, row-major, little endian) and one score a row."""
+    """What a version made of some rows."""
 
-    vectors: bytes
     scores: list[float]
+    """One a row: the answer itself, or of several classes the likeliest one's index, of several outputs the first."""
+    table: Floats | None
+    """All outputs, rows x k, when there are several."""
 
 
-def score_rows(served: Served, inputs: dict[str, list[Any]], times: list[int]) -> Scored:
-    """The version's vectors and scores for rows as of their times.
-
-    Raises:
-        UserCodeFailed: when features or scorer raise, or give anything but one finite number a row.
-    """
-    matrix = _vectors(served, inputs, times)
-    return Scored(matrix.astype("<f8", copy=False).tobytes(), _scores(served, matrix))
-
-
-def score_vectors(served: Served, vectors: bytes) -> Scored:
-    """The version's scores for vectors that were read already, in the form of `Scored.vectors`.
+def read_vectors(served: Served, inputs: dict[str, list[Any]], times: list[int]) -> Floats:
+    """The version's vectors for rows as of their times (checked columns in, rows x feature columns out).
 
     Raises:
-        UserCodeFailed: when the scorer raises, or gives anything but one finite number a row.
+        UserCodeFailed: when the features raise, or give another shape than the signature says.
     """
-    matrix = np.frombuffer(vectors, "<f8").reshape(-1, len(served.signature.columns))
-    return Scored(vectors, _scores(served, matrix))
-
-
-def warm_up(served: Served) -> None:
-    """Score one row of zeros, so that lazy imports and caches are not paid by the first caller."""
-    try:
-        served.scorer.score(np.zeros((1, len(served.signature.columns))))
-    except Exception:  # noqa: BLE001  zeros may be outside what it takes; then its first real row warms it
-        return
-
-
-def _scores(served: Served, matrix: Any) -> list[float]:
-    try:
-        scores = np.asarray(served.scorer.score(matrix), dtype=np.float64)
-    except Exception as error:
-        raise _failed(served, f"the scorer raised {type(error).__name__}: {error}") from error
-    if scores.shape != (len(matrix),):
-        raise _failed(served, f"the scorer gave shape {scores.shape} for {len(matrix)} rows")
-    if not np.isfinite(scores).all():
-        raise _failed(served, "the scorer gave a score that is not finite")
-    values: list[float] = scores.tolist()
-    return values
-
-
-def _vectors(served: Served, inputs: dict[str, list[Any]], times: list[int]) -> Any:
+    if served.direct is not None:
+        names = [column.name for column in served.signature.inputs]
+        columns = [inputs[names[place]] for place in served.direct]
+        return np.array(columns, dtype=np.float64).T  # a missing value (None) becomes NaN
     wanted = (len(times), len(served.signature.columns))
     try:
         matrix = np.asarray(served.features.vectors(inputs, times), dtype=np.float64)
     except HomeostatError:
         raise
     except Exception as error:
-        raise _failed(served, f"the features raised {type(error).__name__}: {error}") from error
+        raise failed(served, f"the features raised {type(error).__name__}: {error}") from error
     if matrix.shape != wanted:
-        raise _failed(served, f"the features gave shape {matrix.shape}, wanted {wanted}")
+        raise failed(served, f"the features gave shape {matrix.shape}, wanted {wanted}")
     return matrix
 
 
-def _failed(served: Served, what: str) -> UserCodeFailed:
+def score_matrix(served: Served, matrix: Floats) -> Scored:
+    """The version's scores for vectors.
+
+    Raises:
+        UserCodeFailed: when the scorer raises, or gives anything but finite numbers, the same number for each row.
+    """
+    try:
+        answer = np.asarray(served.scorer.score(matrix), dtype=np.float64)
+    except Exception as error:
+        raise failed(served, f"the scorer raised {type(error).__name__}: {error}") from error
+    if answer.ndim not in {1, 2} or len(answer) != len(matrix):
+        raise failed(served, f"the scorer gave shape {answer.shape} for {len(matrix)} rows")
+    if not np.isfinite(answer).all():
+        raise failed(served, "the scorer gave a score that is not finite")
+    if answer.ndim == 1:
+        return Scored(answer.tolist(), None)
+    if answer.shape[1] == 1:
+        return Scored(answer[:, 0].tolist(), None)
+    first = answer.argmax(axis=1).astype(np.float64) if served.signature.task == "multiclass" else answer[:, 0]
+    return Scored(first.tolist(), answer)
+
+
+def packed(matrix: Floats | None) -> bytes:
+    """A matrix as it is logged: float64, row-major, little endian; empty for None."""
+    return b"" if matrix is None else matrix.astype("<f8", copy=False).tobytes()
+
+
+def unpacked(vectors: bytes, columns: int) -> Floats:
+    """The matrix of `packed` bytes."""
+    return np.frombuffer(vectors, "<f8").reshape(-1, columns)
+
+
+def failed(served: Served, what: str) -> UserCodeFailed:
+    """The error of a version that could not answer."""
     return UserCodeFailed(
         f"version {served.version} of {served.model!r} could not answer: {what}",
         field="model",

@@ -14,7 +14,7 @@ from homeostat.ground.ports import Served
 from homeostat.ground.records import PredictionBatch
 from homeostat.serving.inputs import check_columns
 from homeostat.serving.log import PredictionLog
-from homeostat.serving.scoring import Scored, score_rows, score_vectors
+from homeostat.serving.scoring import packed, read_vectors, score_matrix, unpacked
 from homeostat.serving.types import ShadowWork
 
 MAX_WAITING_ROWS = 10_000
@@ -101,7 +101,8 @@ def _together(served: Served, works: list[ShadowWork]) -> list[PredictionBatch]:
         return []
     begun = time.perf_counter_ns()
     try:
-        scores = score_vectors(served, b"".join([work.vectors for work in works])).scores
+        matrix = unpacked(b"".join([work.vectors for work in works]), len(served.signature.columns))
+        scores, table = score_matrix(served, matrix)
     except HomeostatError:  # one request's rows may have done it: ask for each alone
         return [_alone(served, work) for work in works]
     share = (time.perf_counter_ns() - begun) // len(scores)
@@ -110,6 +111,7 @@ def _together(served: Served, works: list[ShadowWork]) -> list[PredictionBatch]:
         count = len(work.request_ids)
         batch = _batch(served, work, share * count)
         batch.inputs, batch.vectors, batch.scores = work.checked, work.vectors, scores[at : at + count]
+        batch.outputs = packed(None if table is None else table[at : at + count])
         batches.append(batch)
         at += count
     return batches
@@ -119,7 +121,7 @@ def _alone(served: Served, work: ShadowWork) -> PredictionBatch:
     begun = time.perf_counter_ns()
     batch = _batch(served, work, 0)
     try:
-        batch.inputs, (batch.vectors, batch.scores) = _read_and_score(served, work)
+        _read_and_score(served, work, batch)
     except Exception as error:  # noqa: BLE001  whatever it is, it is this version's and must not end the thread
         # What the answering version took and the shadow does not is no caller's fault, so it is not 'rejected'.
         batch.status, batch.detail = "error", str(error)
@@ -127,11 +129,14 @@ def _alone(served: Served, work: ShadowWork) -> PredictionBatch:
     return batch
 
 
-def _read_and_score(served: Served, work: ShadowWork) -> tuple[dict[str, list[object]], Scored]:
+def _read_and_score(served: Served, work: ShadowWork, batch: PredictionBatch) -> None:
     if work.signature == served.signature:
-        return work.checked, score_vectors(served, work.vectors)
-    inputs = check_columns(served.signature, work.inputs, is_text=work.is_text)
-    return inputs, score_rows(served, inputs, work.times)
+        batch.inputs, matrix = work.checked, unpacked(work.vectors, len(served.signature.columns))
+    else:
+        batch.inputs = check_columns(served.signature, work.inputs, is_text=work.is_text)
+        matrix = read_vectors(served, batch.inputs, work.times)
+    scores, table = score_matrix(served, matrix)
+    batch.vectors, batch.scores, batch.outputs = packed(matrix), scores, packed(table)
 
 
 def _batch(served: Served, work: ShadowWork, nanoseconds: int) -> PredictionBatch:

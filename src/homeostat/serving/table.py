@@ -7,7 +7,7 @@ import msgspec
 
 from homeostat.ground.errors import NotFound, Unavailable
 from homeostat.ground.ports import Served
-from homeostat.serving.scoring import warm_up
+from homeostat.serving.cost import Cost, warmed_up
 from homeostat.serving.types import Endpoint
 
 KEPT_WARM = 2
@@ -23,6 +23,8 @@ class Route(msgspec.Struct, frozen=True):
     served: dict[int, Served]
     known: frozenset[str]
     """Input columns that any of the versions reads."""
+    is_direct: bool = False
+    """All versions take the same numbers straight from the request, so a matrix of them need not become columns."""
 
     @property
     def stable(self) -> Served:
@@ -70,6 +72,15 @@ class TableBuilder:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._loaded: dict[tuple[str, int], Served] = {}
+        self._costs: dict[tuple[str, int], Cost] = {}
+
+    def holds(self, key: tuple[str, int]) -> bool:
+        """Whether the version (model, number) is loaded."""
+        return key in self._loaded
+
+    def cost(self, key: tuple[str, int]) -> Cost:
+        """What a loaded version's calls cost; whoever calls it goes on measuring."""
+        return self._costs.get(key) or Cost()
 
     def build(self, endpoints: Sequence[Endpoint], generation: int, *, before: RoutingTable) -> RoutingTable:
         """The table for these endpoints; one that cannot be loaded keeps its route of `before`."""
@@ -88,13 +99,14 @@ class TableBuilder:
     def _route(self, endpoint: Endpoint) -> Route:
         served = {version: self._get(endpoint.model, version) for version in endpoint.versions}
         known = frozenset(column.name for one in served.values() for column in one.signature.inputs)
-        return Route(endpoint, served, known)
+        return Route(endpoint, served, known, _is_direct(list(served.values())))
 
     def _get(self, model: str, version: int) -> Served:
         served = self._loaded.get((model, version))
         if served is None:
-            served = self._loaded[model, version] = self._load(model, version)
-            warm_up(served)
+            served = self._load(model, version)
+            self._costs[model, version] = warmed_up(served)
+            self._loaded[model, version] = served
         return served
 
     def _forget(self, routes: dict[str, Route]) -> None:
@@ -102,6 +114,12 @@ class TableBuilder:
         retired = [key for key in self._loaded if key not in named]
         for key in retired[: max(0, len(retired) - KEPT_WARM)]:
             del self._loaded[key]
+            self._costs.pop(key, None)
+
+
+def _is_direct(served: Sequence[Served]) -> bool:
+    first = served[0].signature.inputs
+    return all(one.direct is not None and one.signature.inputs == first for one in served)
 
 
 _DATATYPES = {"number": "FP64", "string": "BYTES", "time": "BYTES", "boolean": "BOOL"}

@@ -56,6 +56,8 @@ class PredictRequest(msgspec.Struct, kw_only=True):
 
     endpoint: str
     inputs: dict[str, list[Any]]
+    matrix: Any = None
+    """Instead of `inputs`: float64 rows x columns, laid on the signature's input columns in their order."""
     request_ids: list[str] | None = None
     times: list[int] | None = None
     """Event time of each row, microseconds UTC."""
@@ -67,6 +69,11 @@ class PredictRequest(msgspec.Struct, kw_only=True):
     """Machine time at which the request was read, microseconds UTC."""
     started: int = 0
     """`time.perf_counter_ns()` at that moment; latencies count from here."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows it brought, as far as can be said before they are checked."""
+        return len(self.matrix) if self.matrix is not None else len(next(iter(self.inputs.values()), ()))
 
 
 class ShadowWork(msgspec.Struct, kw_only=True):
@@ -93,9 +100,14 @@ class PredictReply(msgspec.Struct, kw_only=True):
     endpoint: str
     model: str
     scores: list[float]
+    """Probability or value; of several classes the index of the likeliest, of several outputs the first."""
     request_ids: list[str]
     versions: list[int]
     arms: list[str]
+    table: Any = None
+    """float64 rows x outputs, for a model with several classes or outputs; None for one number a row."""
+    signature: Signature | None = None
+    """Of the (first) version that answered: names of outputs and classes."""
     shadow: ShadowWork | None = None
 
     @property
@@ -107,7 +119,10 @@ class PredictReply(msgspec.Struct, kw_only=True):
 class Decoded(msgspec.Struct, kw_only=True):
     """What a translator read from a request body."""
 
-    inputs: dict[str, list[Any]]
+    inputs: dict[str, list[Any]] = {}
+    matrix: Any = None
+    """Instead of `inputs`: a float64 array, rows x columns, of a request that names no columns."""
+    request_ids: list[str] | None = None
     is_text: bool = False
     wish: Any = None
     """Whatever the translator needs again to write the reply, such as the outputs asked for."""
