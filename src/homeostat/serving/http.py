@@ -247,7 +247,8 @@ class HttpConnection(asyncio.Protocol):
         path, query = split_url(self._url)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         request = HttpRequest(method, path, query, self._headers, body)
-        keep, wants_body = parser.should_keep_alive(), method != "HEAD"
+        keep = parser.should_keep_alive() and not parser.should_upgrade()
+        wants_body = method != "HEAD"
         self._take(Exchange(self, request, keep_alive=keep, wants_body=wants_body))
 
     # Between the two -------------------------------------------------------------------------------------------------
