@@ -1,24 +1,30 @@
 """Open Inference Protocol v2 over REST: tensors in JSON, or binary behind a JSON head (KServe, Triton, MLServer).
 
-One tensor a column, shape [n] or [n, 1]; the reply has `score` (FP64) and `request_id` (BYTES).
+One tensor a column, or one tensor for all of them; the reply has `score` (FP64) and `request_id` (BYTES).
 """
 
-import math
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
 
 from homeostat.compat.oip_binary import pack_floats, pack_texts, take_tensors
-from homeostat.compat.oip_types import DATATYPES, InferRequest, Output, Tensor
+from homeostat.compat.oip_tensors import rows_of
+from homeostat.compat.oip_types import FloatRequest, InferReply, InferRequest, Output, OutputTensor
 from homeostat.ground.errors import HomeostatError, Invalid
+from homeostat.serving.outputs import NAMES, NamedOutput, outputs_of
 from homeostat.serving.types import Decoded, Encoded, PredictReply
 
 HEAD_LENGTH = "inference-header-content-length"
-OUTPUTS = ("score", "request_id")
 
+_FLOATS = frozenset({"FP64", "FP32"})
+_OTHERS = re.compile(rb"BYTES|INT|BOOL|[FP]16").search
+_JSON = ("content-type", "application/json")
+_BINARY = ("content-type", "application/octet-stream")
 _decode = msgspec.json.Decoder(InferRequest).decode
+_decode_floats = msgspec.json.Decoder(FloatRequest).decode
 _encode = msgspec.json.Encoder().encode
 _WHERE = re.compile(r" - at `\$\.?(.*)`$")
 
@@ -29,7 +35,7 @@ class OpenInference:
     protocol = "oip"
 
     def decode(self, body: bytes, header: Callable[[str], str | None]) -> Decoded:
-        """Columns from tensors.
+        """Rows from tensors.
 
         Raises:
             Invalid: naming the tensor or the part of the body that is wrong.
@@ -38,50 +44,87 @@ class OpenInference:
         if head_length is None:
             request = read_head(body)
         else:
-            if not head_length.isdecimal() or int(head_length) > len(body):
+            if not (head_length.isascii() and head_length.isdecimal() and int(head_length[:20]) <= len(body)):
                 raise Invalid(
-                    f"{HEAD_LENGTH} is {head_length!r}, the body has {len(body)} bytes",
+                    f"{HEAD_LENGTH} is {head_length!r:.40}, the body has {len(body)} bytes",
                     field=HEAD_LENGTH,
                     next_step="send the length of the JSON head in bytes",
                 )
             request = read_head(body[: int(head_length)])
             take_tensors(request.inputs, memoryview(body)[int(head_length) :])
-        for output in request.outputs or ():
-            if output.name not in OUTPUTS:
-                raise Invalid(
-                    f"there is no output {output.name!r}",
-                    field="outputs",
-                    next_step=f"outputs are {', '.join(OUTPUTS)}",
-                )
-        inputs = {tensor.name: column_of(tensor) for tensor in request.inputs}
-        if len(inputs) != len(request.inputs):
-            names = [tensor.name for tensor in request.inputs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise Invalid(f"input {twice!r} comes twice", field=twice, next_step="send each column once")
-        return Decoded(inputs=inputs, wish=request)
+        check_asked(request.outputs, NAMES)
+        return rows_of(request.inputs, request)
 
     def encode(self, reply: PredictReply, wish: Any) -> Encoded:
-        """The reply's tensors, binary where they were asked for so."""
+        """The reply's tensors, binary where they were asked for so.
+
+        Raises:
+            Invalid: when an output was asked for that the model does not have.
+        """
         request: InferRequest = wish
-        names = [output.name for output in request.outputs or ()] or list(OUTPUTS)
-        asked = {output.name: output for output in request.outputs or ()}
+        everywhere = bool(request.parameters and request.parameters.get("binary_data_output"))
         tail: list[bytes] = []
         outputs = []
-        for name in names:
-            if _is_binary(request, asked.get(name)):
-                tail.append(pack_floats(reply.scores) if name == "score" else pack_texts(reply.request_ids))
-                outputs.append(_tensor(name, reply) | {"parameters": {"binary_data_size": len(tail[-1])}})
+        for output, asked in asked_outputs(reply, request.outputs):
+            if _is_binary(asked, everywhere=everywhere):
+                tail.append(pack(output))
+                size = {"binary_data_size": len(tail[-1])}
+                outputs.append(
+                    OutputTensor(name=output.name, datatype=output.datatype, shape=output.shape, parameters=size)
+                )
             else:
-                outputs.append(_tensor(name, reply) | {"data": _values(name, reply)})
-        head = _encode(_head(request, reply) | {"outputs": outputs})
+                outputs.append(
+                    OutputTensor(name=output.name, datatype=output.datatype, shape=output.shape, data=_flat(output))
+                )
+        version = reply.only_version
+        head = _encode(
+            InferReply(
+                model_name=reply.endpoint,
+                model_version=None if version is None else str(version),
+                id=request.id or None,
+                parameters={"versions": reply.versions, "arms": reply.arms, "request_ids": reply.request_ids},
+                outputs=outputs,
+            )
+        )
         if not tail:
-            return Encoded(body=head, headers=[("content-type", "application/json")])
-        headers = [("content-type", "application/octet-stream"), (HEAD_LENGTH, str(len(head)))]
-        return Encoded(body=b"".join([head, *tail]), headers=headers)
+            return Encoded(body=head, headers=[_JSON])
+        return Encoded(body=b"".join([head, *tail]), headers=[_BINARY, (HEAD_LENGTH, str(len(head)))])
 
     def encode_error(self, error: HomeostatError, status: int) -> bytes:  # noqa: ARG002  its body does not tell it
         """`{"error": text}`, which every OIP client reads, and our own fields beside it."""
         return _encode(error.as_dict())
+
+
+def check_asked(asked: list[Output] | None, names: Collection[str]) -> None:
+    """Refuse an output that there is not.
+
+    Raises:
+        Invalid: naming it.
+    """
+    for output in asked or ():
+        if output.name not in names:
+            raise Invalid(
+                f"there is no output {output.name!r:.80}", field="outputs", next_step=f"outputs are {', '.join(names)}"
+            )
+
+
+def asked_outputs(reply: PredictReply, asked: list[Output] | None) -> list[tuple[NamedOutput, Output | None]]:
+    """The outputs that were asked for, in that order, or all of them when none was.
+
+    Raises:
+        Invalid: when there is no such output.
+    """
+    outputs = outputs_of(reply)
+    if not asked:
+        return [(output, None) for output in outputs]
+    by_name = {output.name: output for output in outputs}
+    check_asked(asked, by_name)
+    return [(by_name[wanted.name], wanted) for wanted in asked]
+
+
+def pack(output: NamedOutput) -> bytes:
+    """An output in binary form."""
+    return pack_texts(output.values) if output.datatype == "BYTES" else pack_floats(output.values)
 
 
 def read_head(body: bytes) -> InferRequest:
@@ -91,7 +134,7 @@ def read_head(body: bytes) -> InferRequest:
         Invalid: naming the part that is wrong.
     """
     try:
-        return _decode(body)
+        return _read(body)
     except msgspec.ValidationError as error:
         found = _WHERE.search(str(error))
         raise Invalid(
@@ -100,69 +143,44 @@ def read_head(body: bytes) -> InferRequest:
             next_step='send {"inputs": [{"name", "shape", "datatype", "data"}]}',
         ) from error
     except RecursionError as error:
-        raise Invalid("the body is nested too deeply", field="body", next_step="send [n] or [n, 1]") from error
+        raise Invalid("the body is nested too deeply", field="body", next_step="send [n] or [n, columns]") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"the body is not JSON: {error}", field="body", next_step="send JSON in UTF-8") from error
 
 
-def column_of(tensor: Tensor) -> list[Any]:
-    """A tensor's values as one column; JSON null is a missing value.
-
-    Raises:
-        Invalid: naming the tensor, when shape, datatype and data do not agree.
-    """
-    shape = tensor.shape
-    if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
-        raise _invalid(tensor, f"has shape {shape}", "send one tensor a column, shape [n] or [n, 1]")
-    if tensor.datatype not in DATATYPES:
-        raise _invalid(tensor, f"has datatype {tensor.datatype!r}", f"use {', '.join(DATATYPES)}")
-    if not isinstance(tensor.data, list):
-        raise _invalid(tensor, "has no data", "send a flat or nested list")
-    data: list[Any] = tensor.data
-    if data and isinstance(data[0], list):
-        if any(not isinstance(row, list) or len(row) != 1 for row in data):
-            raise _invalid(tensor, "nests rows of another length than 1", "send [[a], [b], ...] or [a, b, ...]")
-        data = [row[0] for row in data]
-    if len(data) != shape[0]:
-        raise _invalid(tensor, f"has {len(data)} elements, its shape {shape} says {shape[0]}", "mend shape or data")
-    return _checked(tensor, data)
+def _read(body: bytes) -> InferRequest:
+    if _OTHERS(body, 0, 4096) is None:
+        try:
+            request = _decode_floats(body)
+        except msgspec.DecodeError:
+            pass  # whatever is wrong is told below, where every datatype is read
+        else:
+            if all(tensor.datatype in _FLOATS for tensor in request.inputs):
+                return request
+    try:
+        return _decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        if b"NaN" not in body and b"Infinity" not in body:
+            raise
+        return _read_lenient(body)
 
 
-def _checked(tensor: Tensor, data: list[Any]) -> list[Any]:
-    wanted = DATATYPES[tensor.datatype]
-    kinds = set(map(type, data)) - {type(None)}
-    if not kinds <= wanted.kinds:
-        wrong = next(value for value in data if value is not None and type(value) not in wanted.kinds)
-        raise _invalid(tensor, f"is {tensor.datatype} but holds {wrong!r:.60}", "mend datatype or data")
-    if wanted.low is not None and any(value is not None and not wanted.low <= value <= wanted.high for value in data):
-        raise _invalid(tensor, f"holds a value outside {tensor.datatype}", "use a wider datatype")
-    if float in kinds:  # NaN comes in binary tensors only, where there is no null
-        return [None if type(value) is float and math.isnan(value) else value for value in data]
-    return data
+def _read_lenient(body: bytes) -> InferRequest:
+    """The same where NaN stands in the JSON, as Python's own encoder writes it."""
+    try:
+        value = json.loads(body)
+        json.dumps(value, ensure_ascii=False).encode()  # half surrogates pass the decoder, and nothing can store them
+    except ValueError as error:
+        raise Invalid(f"the body is not JSON: {error}", field="body", next_step="send JSON in UTF-8") from error
+    return msgspec.convert(value, InferRequest)
 
 
-def _invalid(tensor: Tensor, what: str, next_step: str) -> Invalid:
-    return Invalid(f"input {tensor.name!r} {what}", field=tensor.name, next_step=next_step)
+def _is_binary(asked: Output | None, *, everywhere: bool) -> bool:
+    return bool(asked.parameters.get("binary_data", everywhere)) if asked and asked.parameters else everywhere
 
 
-def _is_binary(request: InferRequest, output: Output | None) -> bool:
-    everywhere = bool((request.parameters or {}).get("binary_data_output", False))
-    return bool((output.parameters or {}).get("binary_data", everywhere)) if output else everywhere
-
-
-def _head(request: InferRequest, reply: PredictReply) -> dict[str, Any]:
-    head: dict[str, Any] = {"model_name": reply.endpoint}
-    if reply.only_version is not None:
-        head["model_version"] = str(reply.only_version)
-    if request.id:
-        head["id"] = request.id
-    parameters = {"versions": reply.versions, "arms": reply.arms, "request_ids": reply.request_ids}
-    return head | {"parameters": parameters}
-
-
-def _tensor(name: str, reply: PredictReply) -> dict[str, Any]:
-    return {"name": name, "datatype": "FP64" if name == "score" else "BYTES", "shape": [len(reply.scores)]}
-
-
-def _values(name: str, reply: PredictReply) -> list[Any]:
-    return reply.scores if name == "score" else reply.request_ids
+def _flat(output: NamedOutput) -> list[Any]:
+    """Row-major, as the protocol has it; lists are flat already."""
+    return output.values if isinstance(output.values, list) else output.values.ravel().tolist()
