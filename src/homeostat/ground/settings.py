@@ -35,6 +35,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Port of the control plane; 0 picks a free one."""
     serving_port: int = 7701
     """Port of the serving worker; 0 picks a free one."""
+    workers: int = 1
+    """Serving workers that share the serving port; about one a core."""
+    request_timeout: str = "30s"
+    """A prediction that takes longer is answered with an error; what would have to wait longer is refused at once."""
+    log_share: float = 1.0
+    """Share of the predictions that are logged; what is not logged is neither watched nor judged in a rollout."""
+    access_log: str = ""
+    """A file that gets a JSON line for each request to a serving worker; '-' is standard error, empty writes none."""
     clock: str = "system"
     """'system', or an ISO time at which a driven clock (a replay) starts."""
     tick: str = "10s"
@@ -132,12 +140,18 @@ def _convert(key: str, value: Any) -> Any:
 
 def _checked(values: dict[str, Any]) -> Settings:
     settings = Settings(**values)
-    for key in ("tick", "lease", "train_timeout", "run_wait", "system_metrics"):
+    for key in ("tick", "lease", "train_timeout", "run_wait", "system_metrics", "request_timeout"):
         parse_duration(getattr(settings, key), field=key)
     if settings.auth not in {"", "required"}:
         raise Invalid(
             f"setting auth is {settings.auth!r}", field="auth", next_step="set it to 'required', or leave it empty"
         )
+    if not 0 < settings.log_share <= 1:
+        raise Invalid(
+            f"setting log_share is {settings.log_share}", field="log_share", next_step="give a share above 0, up to 1"
+        )
+    if settings.workers < 1:
+        raise Invalid(f"setting workers is {settings.workers}", field="workers", next_step="give 1 or more")
     if settings.clock != "system":
         from_iso(settings.clock, field="clock")
     return settings

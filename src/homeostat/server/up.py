@@ -20,7 +20,7 @@ from homeostat.server.app import build_app
 from homeostat.server.guard import check_bind, is_loopback
 from homeostat.server.listen import claim_port, listening
 from homeostat.server.service import Service
-from homeostat.server.supervisor import CLIENT_SECRETS, Supervisor, worker_host
+from homeostat.server.supervisor import CLIENT_SECRETS, Supervisor, claim_serving_port
 from homeostat.server.tokens import has_token
 from homeostat.server.webhooks import send_due
 from homeostat.store.database import open_database
@@ -35,7 +35,7 @@ class Home:
         self.settings = settings
         self.service = Service(settings)
         self.engine = Engine(self.service.database, self.service.blobs, settings, self.service.clock)
-        self.supervisor = Supervisor(settings, port=claim_port(worker_host(settings), settings.serving_port))
+        self.supervisor = Supervisor(settings, port=claim_serving_port(settings))
         self._driven = isinstance(self.service.clock, DrivenClock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []

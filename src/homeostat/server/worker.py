@@ -14,37 +14,36 @@ if __name__ == "__main__":  # before NumPy is loaded: on tiny batches a thread p
 
 import argparse
 import asyncio
+import contextlib
 import json
 import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from importlib.metadata import version as package_version
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil  # type: ignore[import-untyped]  # it ships none
 
 from homeostat.compat.mlflow_scoring import MlflowScoring
 from homeostat.compat.oip import OpenInference
-from homeostat.ground.clock import Clock, DrivenClock, SystemClock, from_iso
+from homeostat.ground.clock import SECOND, Clock, DrivenClock, SystemClock, from_iso, parse_duration
 from homeostat.ground.errors import HomeostatError, Invalid, Unavailable, exit_code
 from homeostat.ground.ports import Served
 from homeostat.ground.settings import Settings, load_settings
+from homeostat.server.watching import CatalogueSource, FixedSource, RefSource, Source, Watcher
+from homeostat.serving.afterwards import Afterwards
 from homeostat.serving.app import Front
 from homeostat.serving.dataplane import DataPlane
-from homeostat.serving.endpoints import current_generation, list_endpoints
 from homeostat.serving.http import HttpServer
 from homeostat.serving.log import FOLDER, PredictionLog
-from homeostat.serving.types import FULL, Arm, Endpoint
+from homeostat.serving.metrics import Meters, leave
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database, open_database
-
-POLL_SECONDS = 0.1
-RETRY_SECONDS = 5.0
-"""Pause before a version that could not be loaded is tried again."""
 
 DRAIN_SECONDS = 25.0
 """Requests in flight may take this long after SIGTERM; who stops containers waits 30 s."""
@@ -62,52 +61,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     """Serve only this model's endpoints; with `version`, that version and nothing else."""
     version: int = 0
+    refs: tuple[str, ...] = ()
+    """Serve what these references mean and follow them, instead of the catalogue's endpoints."""
+    slot: str = "0"
+    """Which of the workers of one port this is."""
+    fd: int = -1
+    """A listening socket that was handed down; its queue outlives this process."""
     driven_clock: bool = False
     """Take any request time and follow it: a replay."""
     parent_watch: bool = False
     """End when standard input ends, that is, when the parent is gone."""
-
-
-class Watcher(threading.Thread):
-    """Looks for changed endpoints and swaps them in; loads happen on this thread, not on the event loop."""
-
-    def __init__(self, database: Database, plane: DataPlane, model: str) -> None:
-        super().__init__(name="endpoints", daemon=True)
-        self._database = database
-        self._plane = plane
-        self._model = model or None
-        self._ended = threading.Event()
-        self._seen = -1
-        self._retry_at = 0.0
-
-    def look(self) -> None:
-        """Swap in the newest endpoints when they changed, or when it is time to try a failed one again."""
-        with self._database.read() as conn:
-            generation = current_generation(conn)
-            if generation == self._seen and not self._must_retry():
-                return
-            endpoints = list_endpoints(conn, model=self._model)
-        failures = self._plane.swap(endpoints, generation).failures
-        if failures and generation != self._seen:
-            _say(f"cannot be loaded: {failures}")
-        self._seen, self._retry_at = generation, time.monotonic() + RETRY_SECONDS
-
-    def run(self) -> None:
-        while not self._ended.wait(POLL_SECONDS):
-            self._plane.log.rotate_if_due()
-            try:
-                self.look()
-            except Exception as error:  # noqa: BLE001  the catalogue may be away; what is loaded is served on
-                _say(f"the endpoints cannot be read: {error}")
-                self._ended.wait(RETRY_SECONDS)
-
-    def end(self) -> None:
-        """Stop looking."""
-        self._ended.set()
-        self.join(timeout=2.0)
-
-    def _must_retry(self) -> bool:
-        return bool(self._plane.table.failures) and time.monotonic() >= self._retry_at
 
 
 def run_worker(options: Options, load_served: LoadServed) -> None:
@@ -118,25 +81,25 @@ def run_worker(options: Options, load_served: LoadServed) -> None:
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     settings = options.settings
-    listener = listen(settings.host, settings.serving_port)
+    listener = socket.socket(fileno=options.fd) if options.fd >= 0 else listen(settings.host, settings.serving_port)
     database = open_database(settings.database_url)
     blobs = BlobStore(settings.blobs_url)
     plane = DataPlane(
         PredictionLog(settings.home_path / FOLDER),
         _clock(options),
         lambda model, version: load_served(database, blobs, model, version),
+        request_seconds=parse_duration(settings.request_timeout) / SECOND,
+        log_share=settings.log_share,
+        meters=Meters(options.slot),
     )
-    watcher = Watcher(database, plane, options.model)
+    watcher = Watcher(_source(options, database), plane, lambda generation: _tell(generation=generation))
     try:
-        if options.version:
-            _serve_one(plane, options)
-        else:
-            watcher.look()
-            watcher.start()
+        watcher.look()
+        _check_loaded(plane, options)
+        watcher.start()
         _run(_serve(plane, options, listener))
     finally:
-        if watcher.is_alive():
-            watcher.end()
+        watcher.end()
         plane.close()
         database.close()
 
@@ -164,6 +127,9 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--port", type=int, help="port to answer on; 0 picks a free one")
     parser.add_argument("--model", default="", help="serve only this model's endpoints")
     parser.add_argument("--version", type=int, default=0, help="serve this version of --model and nothing else")
+    parser.add_argument("--ref", action="append", default=[], help="serve what this means, and follow it")
+    parser.add_argument("--slot", default="0", help="which of the workers of one port this is")
+    parser.add_argument("--fd", type=int, default=-1, help="a listening socket that was handed down")
     parser.add_argument("--driven-clock", action="store_true", help="take any request time (a replay)")
     parser.add_argument("--parent-watch", action="store_true", help="end when standard input ends")
     given = parser.parse_args(arguments)
@@ -173,6 +139,9 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
         settings=load_settings(home=given.home, host=given.host, serving_port=given.port),
         model=given.model,
         version=given.version,
+        refs=tuple(given.ref),
+        slot=given.slot,
+        fd=given.fd,
         driven_clock=given.driven_clock,
         parent_watch=given.parent_watch,
     )
@@ -216,12 +185,16 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 async def _serve(plane: DataPlane, options: Options, listener: socket.socket) -> None:
     settings = options.settings
+    folder = settings.home_path / "workers"
+    afterwards = Afterwards(settings.access_log, traced=True)
     front = Front(
         plane,
         {"infer": OpenInference(), "invocations": MlflowScoring()},
         version=package_version("homeostat"),
         # Taken out, so that no model's code finds it in the environment.
         key=os.environ.pop("HOMEOSTAT_WORKER_KEY", ""),
+        counters=folder,
+        afterwards=afterwards,
     )
     http = HttpServer(front.handle, max_body=settings.max_body_mb << 20)
     loop = asyncio.get_running_loop()
@@ -231,14 +204,25 @@ async def _serve(plane: DataPlane, options: Options, listener: socket.socket) ->
     if options.parent_watch:
         threading.Thread(target=_watch_parent, args=(loop, ended.set), name="parent", daemon=True).start()
     server = await loop.create_server(http, sock=listener)
-    port = listener.getsockname()[1]
-    sys.stdout.write(json.dumps({"ready": True, "port": port, "pid": os.getpid()}) + "\n")
-    sys.stdout.flush()
+    plane.meters.gauges["connections"] = lambda: len(http.connections)
+    plane.meters.gauges["resident_bytes"] = lambda: psutil.Process().memory_info().rss
+    leaving = asyncio.create_task(_leave_counters(plane.meters, folder))
+    _tell(ready=True, port=listener.getsockname()[1], pid=os.getpid(), generation=plane.table.generation)
     await ended.wait()
     front.draining = True
     server.close()
     await http.drain(DRAIN_SECONDS)
+    leaving.cancel()
     front.close()
+    await asyncio.to_thread(afterwards.close)
+
+
+async def _leave_counters(meters: Meters, folder: Path) -> None:
+    """Once a second, for whichever worker Prometheus reaches."""
+    while True:
+        with contextlib.suppress(OSError):  # a full disk must not end what answers
+            await asyncio.to_thread(leave, meters.snapshot(), folder)
+        await asyncio.sleep(1.0)
 
 
 def _watch_parent(loop: asyncio.AbstractEventLoop, drain: Callable[[], None]) -> None:
@@ -247,16 +231,20 @@ def _watch_parent(loop: asyncio.AbstractEventLoop, drain: Callable[[], None]) ->
     loop.call_soon_threadsafe(drain)
 
 
-def _serve_one(plane: DataPlane, options: Options) -> None:
-    arm = Arm(version=options.version, weight=FULL)
-    endpoint = Endpoint(name=options.model, model=options.model, arms=(arm,), generation=1)
-    failure = plane.swap([endpoint], generation=1).failures.get(options.model)
-    if failure:
-        raise Unavailable(
-            f"version {options.version} of {options.model!r} cannot be loaded: {failure}",
-            field="version",
-            next_step="see `homeostat model list`",
-        )
+def _source(options: Options, database: Database) -> Source:
+    if options.refs:
+        return RefSource(database, options.refs)
+    if options.version:
+        return FixedSource(options.model, options.version)
+    return CatalogueSource(database, options.model)
+
+
+def _check_loaded(plane: DataPlane, options: Options) -> None:
+    """Who names a version wants that one, or an error; endpoints may come and go."""
+    failures = plane.table.failures
+    if failures and (options.version or options.refs):
+        name, why = next(iter(failures.items()))
+        raise Unavailable(f"{name!r} cannot be loaded: {why}", field="version", next_step="see `homeostat model list`")
 
 
 def _clock(options: Options) -> Clock:
@@ -264,6 +252,12 @@ def _clock(options: Options) -> Clock:
     if start != "system":
         return DrivenClock(from_iso(start, field="clock"))
     return DrivenClock() if options.driven_clock else SystemClock()
+
+
+def _tell(**facts: Any) -> None:
+    """A line for the parent process, which waits for them."""
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
 
 
 def _say(text: str) -> None:

@@ -6,10 +6,12 @@ Errors are always JSON with the text under "error", whatever the protocol adds.
 import asyncio
 import hmac
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -23,9 +25,11 @@ from homeostat.ground.errors import (
     Unavailable,
     http_status,
 )
+from homeostat.serving.afterwards import Afterwards, Told
 from homeostat.serving.dataplane import DataPlane
 from homeostat.serving.http import Headers, HttpRequest, Respond
 from homeostat.serving.lanes import Overloaded
+from homeostat.serving.metrics import all_snapshots, exposition
 from homeostat.serving.routes import WORKER_KEY, Target, find_target
 from homeostat.serving.table import describe, live_version
 from homeostat.serving.types import Decoded, PredictReply, PredictRequest, Translator, WrongContentType
@@ -50,9 +54,18 @@ class Front:
     """
 
     def __init__(
-        self, plane: DataPlane, translators: Mapping[str, Translator], *, version: str = "", key: str = ""
+        self,
+        plane: DataPlane,
+        translators: Mapping[str, Translator],
+        *,
+        version: str = "",
+        key: str = "",
+        counters: Path | None = None,
+        afterwards: Afterwards | None = None,
     ) -> None:
         self.plane = plane
+        self._counters = counters
+        self._afterwards = afterwards if afterwards is not None and afterwards.is_on else None
         self._translators = translators
         self._version = version
         self._key = key.encode()
@@ -64,6 +77,8 @@ class Front:
 
     def handle(self, request: HttpRequest, respond: Respond) -> None:
         """Answer by calling `respond(status, headers, body)` once, now or later."""
+        if self._afterwards is not None:
+            respond = self._telling(request, respond)
         if self._key and not hmac.compare_digest(request.headers.get(WORKER_KEY, "").encode(), self._key):
             stranger = Unauthenticated("this worker answers its server only", next_step="call the server's port")
             self._refuse(respond, None, stranger)
@@ -110,8 +125,39 @@ class Front:
             known[path] = find_target(path)
         return known[path]
 
+    def _telling(self, request: HttpRequest, respond: Respond) -> Respond:
+        """`respond`, then a word for the access log and the traces."""
+        afterwards = self._afterwards
+
+        def respond_and_tell(status: int, headers: Headers, body: bytes) -> None:
+            respond(status, headers, body)
+            target = self._target(request.path)
+            said = dict(headers)
+            version = said.get("x-model-version", "")
+            afterwards.tell(  # type: ignore[union-attr]  # it is on, or this function is not used
+                Told(
+                    received=request.received,
+                    nanoseconds=time.perf_counter_ns() - request.started,
+                    method=request.method,
+                    path=request.path,
+                    status=status,
+                    sent=len(body),
+                    protocol=target.kind if target else "",
+                    endpoint=target.endpoint if target else "",
+                    version=int(version) if version.isdecimal() else None,
+                    request_id=said.get("x-request-id", ""),
+                    traceparent=request.headers.get("traceparent", ""),
+                )
+            )
+
+        return respond_and_tell
+
     def _tell(self, target: Target, respond: Respond) -> None:
         """A small JSON body from what is in memory."""
+        if target.kind == "metrics":
+            kind, text = exposition(all_snapshots(self.plane.meters.snapshot(), self._counters))
+            respond(200, [("content-type", kind)], text)
+            return
         try:
             status, body = self._told(target)
         except HomeostatError as error:
@@ -250,6 +296,8 @@ class Front:
             return
         if answer.only_version is not None:
             encoded.headers.append(("x-model-version", str(answer.only_version)))
+        if len(answer.request_ids) == 1:
+            encoded.headers.append(("x-request-id", answer.request_ids[0]))
         respond(200, encoded.headers, encoded.body)
         self.plane.after(answer)
 

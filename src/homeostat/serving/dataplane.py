@@ -29,8 +29,9 @@ from homeostat.serving.inputs import (
 )
 from homeostat.serving.lanes import REQUEST_SECONDS, Lane
 from homeostat.serving.log import PredictionLog
+from homeostat.serving.metrics import Meters
 from homeostat.serving.parts import Answer, Part, Pending, detail, failed_batch, reply_of, score_parts
-from homeostat.serving.routing import choose_arm, named_arm
+from homeostat.serving.routing import choose_arm, named_arm, position
 from homeostat.serving.shadow import MAX_WAITING_ROWS, ShadowScorer
 from homeostat.serving.table import Load, Route, RoutingTable, TableBuilder
 from homeostat.serving.types import FULL, Arm, Endpoint, PredictReply, PredictRequest, ShadowWork
@@ -53,8 +54,14 @@ class DataPlane:
         *,
         max_shadow_rows: int = MAX_WAITING_ROWS,
         request_seconds: float = REQUEST_SECONDS,
+        log_share: float = 1.0,
+        meters: Meters | None = None,
     ) -> None:
         self.log = log
+        self.meters = meters or Meters()
+        self.dropped = 0
+        """Rows that were answered and, by the user's choice, not logged."""
+        self._log_share = log_share
         self._clock = clock
         self._driving = threading.Lock()
         self._request_seconds = request_seconds
@@ -62,7 +69,14 @@ class DataPlane:
         self._lanes: dict[tuple[str, int], Lane] = {}
         self.table = RoutingTable()
         """What is served now; replaced as a whole, never changed."""
-        self.shadows = ShadowScorer(log, max_rows=max_shadow_rows)
+        self.shadows = ShadowScorer(log, self.meters, max_rows=max_shadow_rows)
+        self.meters.gauges |= {
+            "queue_requests": lambda: sum(lane.waiting for lane in list(self._lanes.values())),
+            "shadow_rows_waiting": lambda: self.shadows.waiting,
+            "shadow_rows_dropped": lambda: self.shadows.dropped,
+            "log_rows_dropped": lambda: self.dropped,
+            "routing_generation": lambda: self.table.generation,
+        }
 
     def swap(self, endpoints: Sequence[Endpoint], generation: int) -> RoutingTable:
         """Load what the endpoints name, then serve it; call it from one thread, not the event loop's.
@@ -219,7 +233,9 @@ class DataPlane:
         try:
             score_parts(parts[0].served, parts)
             # A caller who was told that it took too long is in the log with that already.
-            self.log.append([part.batch for part in parts if part.batch is not None and not part.pending.is_over])
+            batches = [part.batch for part in parts if part.batch is not None and not part.pending.is_over]
+            self.meters.count(batches, is_call=True)
+            self.log.append(batches if self._log_share >= 1 else self._sampled(parts))
         except Unavailable as error:  # nothing is answered that is not logged; what failed anyway says more
             for part in parts:
                 part.error = part.error or error
@@ -227,6 +243,18 @@ class DataPlane:
             traceback.print_exc(file=sys.stderr)
             for part in parts:
                 part.error = part.error or HomeostatError(f"internal error: {type(error).__name__}")
+
+    def _sampled(self, parts: list[Part]) -> list[PredictionBatch]:
+        """What of the parts is logged, all or nothing of a request; what is not has no use for shadows either."""
+        kept = []
+        for part in parts:
+            pending = part.pending
+            if position("log", pending.parts[0].ids[0]) < self._log_share * FULL:
+                kept += [part.batch] if part.batch is not None and not pending.is_over else []
+            else:
+                pending.shadow = None
+                self.dropped += len(part.ids)
+        return kept
 
     def _done(self, parts: list[Part]) -> None:
         """Answer the requests of which no part is open any more."""
@@ -255,6 +283,7 @@ class DataPlane:
             pending.answer(error)
 
     def _log_or_shrug(self, batches: list[PredictionBatch]) -> None:
+        self.meters.count(batches)
         try:
             self.log.append(batches)
         except Unavailable:  # the caller gets the first error, which says more than that it could not be logged

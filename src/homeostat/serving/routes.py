@@ -24,6 +24,7 @@ _FIXED = {
     "/ping": Target("ping", "GET"),
     "/health": Target("ping", "GET"),
     "/version": Target("version", "GET"),
+    "/metrics": Target("metrics", "GET"),
 }
 _LAST = {"": ("model", "GET"), "ready": ("model_ready", "GET"), "infer": ("infer", "POST")}
 

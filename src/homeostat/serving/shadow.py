@@ -14,6 +14,7 @@ from homeostat.ground.ports import Served
 from homeostat.ground.records import PredictionBatch
 from homeostat.serving.inputs import check_columns
 from homeostat.serving.log import PredictionLog
+from homeostat.serving.metrics import Meters
 from homeostat.serving.scoring import packed, read_vectors, score_matrix, unpacked
 from homeostat.serving.types import ShadowWork
 
@@ -24,8 +25,9 @@ GATHER_SECONDS = 0.02
 class ShadowScorer:
     """A bounded queue of rows and the thread that scores them."""
 
-    def __init__(self, log: PredictionLog, *, max_rows: int = MAX_WAITING_ROWS) -> None:
+    def __init__(self, log: PredictionLog, meters: Meters, *, max_rows: int = MAX_WAITING_ROWS) -> None:
         self._log = log
+        self._meters = meters
         self._max_rows = max_rows
         self._queue: deque[ShadowWork] = deque()
         self._lock = threading.Lock()
@@ -75,7 +77,9 @@ class ShadowScorer:
         rows = sum(len(work.request_ids) for work in works)
         lost = 0
         try:
-            self._log.append(list(shadow_batches(works)))
+            batches = list(shadow_batches(works))
+            self._meters.count(batches)
+            self._log.append(batches)
         except HomeostatError:  # the log cannot be written; answers fail with it, a shadow is only lost
             lost = rows
         with self._lock:
