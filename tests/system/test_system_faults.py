@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from shop import START, Server, Shop, command, running, write_project
 
@@ -76,8 +77,8 @@ def test_a_killed_training_child_leaves_no_orphan_and_the_next_cycle_runs(shop_s
     server.move_clock(START)
     cycle = server.get(f"/api/cycles/{queued['id']}")
     assert cycle["outcome"] in ("rejected", "") or cycle["state"] == "waiting"
-    listed = subprocess.run(["/bin/ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    assert not [line for line in listed.splitlines() if "homeostat.loop.child" in line]
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    assert not [child for child in children if "homeostat.loop.child" in child.cmdline()]
 
 
 @pytest.mark.parametrize(
