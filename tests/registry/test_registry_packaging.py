@@ -34,8 +34,9 @@ from threadpoolctl import threadpool_limits
 
 from homeostat.ground.errors import Corrupt, Invalid, MissingExtra, Refused
 from homeostat.registry import safe_sklearn
+from homeostat.registry.formats.answers import positive_column
 from homeostat.registry.packaging import package_model, store_package
-from homeostat.registry.scorers import load_scorer, positive_column, scorer_of
+from homeostat.registry.scorers import load_scorer, scorer_of
 from homeostat.registry.types import StoredPackage
 from homeostat.store.blobs import BlobStore
 

@@ -31,13 +31,15 @@ SUPPORTED = "a fitted scikit-learn estimator or pipeline, a LightGBM, XGBoost or
 def package_model(model: Any, *, task: str | None = None) -> Package:
     """The files of a fitted model, read back once to see that they can be served.
 
-    With a `task` ('binary' or 'regression') a model that cannot answer it is refused here, not when it is served.
+    With the `task` of a declared model ('binary' or 'regression') one that cannot answer it is refused here, not when
+    it is served.
 
     Raises:
         Refused: when the kind is not supported, or a part is of a type that may run code; the message names it.
     """
     package = _package_of(model)
     if task is not None:
+        _check_positive(model, task)
         scorer_from(package.flavor, package.files, task, allow_pickle=package.permission is not None)
     return package
 
@@ -85,14 +87,19 @@ def _files_of(model: Any) -> tuple[str, bytes]:
     )
 
 
-def _lightgbm_text(model: Any) -> bytes:
-    classes = getattr(model, "classes_", None)
-    if classes is not None and positive_column(list(classes)) != 1:
+def _check_positive(model: Any, task: str) -> None:
+    """A booster's file has forgotten which class is the positive one, so its wrapper has to say it."""
+    families = {base.__module__.split(".")[0] for base in type(model).__mro__}
+    classes = getattr(model, "classes_", None) if families & {"lightgbm", "xgboost"} else None
+    if task == "binary" and classes is not None and positive_column(list(classes)) != 1:
         raise Refused(
             f"the positive class must be the second of classes_, which is {list(classes)!r}",
             field="model",
             next_step="train with labels False and True (or 0 and 1), both of them present",
         )
+
+
+def _lightgbm_text(model: Any) -> bytes:
     booster = model if hasattr(model, "model_to_string") else model.booster_
     return str(booster.model_to_string()).encode()
 

@@ -25,6 +25,19 @@ _LOSSES = (
     "HuberLoss",
     "PinballLoss",
 )
+_KERNELS = (
+    "ConstantKernel",
+    "DotProduct",
+    "ExpSineSquared",
+    "Exponentiation",
+    "Matern",
+    "Product",
+    "RBF",
+    "RationalQuadratic",
+    "Sum",
+    "WhiteKernel",
+)
+_SELECTIONS = ("chi2", "f_classif", "f_oneway", "f_regression", "r_regression")
 _LINKS = ("HalfLogitLink", "IdentityLink", "Interval", "LogLink", "LogitLink", "MultinomialLogit")
 
 ALLOWED = frozenset(
@@ -47,6 +60,9 @@ ALLOWED = frozenset(
         "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         *(f"sklearn._loss.loss.{name}" for name in _LOSSES),
         *(f"sklearn._loss.link.{name}" for name in _LINKS),
+        # Parameters without behaviour at load time; statistics that are asked for when a selection is fitted.
+        *(f"sklearn.gaussian_process.kernels.{name}" for name in _KERNELS),
+        *(f"sklearn.feature_selection._univariate_selection.{name}" for name in _SELECTIONS),
     }
 )
 """Types beyond skops' own list; found by packaging each kind of estimator in tests/registry, then reviewed."""
@@ -62,6 +78,8 @@ def dump(model: Any) -> bytes:
     """
     skops = require("skops.io", extra="sklearn")
     _check_fitted(model)
+    # A search answers as the best that it found; the rest of it says how.
+    model = getattr(model, "best_estimator_", model)
     try:
         data = bytes(skops.dumps(model))
     except TypeError as error:
@@ -114,9 +132,20 @@ def settle(model: Any) -> Any:
     for part, _ in _parts(model):
         state = getattr(part, "__dict__", {})
         state.pop("feature_names_in_", None)  # else scikit-learn warns on every call
+        if "_transformer_to_input_indices" in state:
+            _take_columns_by_place(part)
         if state.get("n_jobs") is not None:
             state["n_jobs"] = 1  # starting threads costs a hundred times what one row costs
     return model
+
+
+def _take_columns_by_place(transformer: Any) -> None:
+    """A ColumnTransformer that was fitted on a data frame looks for names, and a matrix has none."""
+    places = transformer._transformer_to_input_indices  # noqa: SLF001  there is no other place that says which they are
+    transformer.transformers_ = [
+        (name, inner, places[name][0] if isinstance(columns, str) else places[name])
+        for name, inner, columns in transformer.transformers_
+    ]
 
 
 def check_trees(model: Any) -> None:

@@ -10,7 +10,19 @@ from numpy.typing import NDArray
 
 from homeostat.ground.errors import Corrupt, Invalid
 from homeostat.ground.extras import require
-from homeostat.registry.formats.answers import Matrix, cannot, column_of
+from homeostat.registry.formats.answers import (
+    BINARY,
+    MULTICLASS,
+    REGRESSION,
+    Asked,
+    Facts,
+    Matrix,
+    cannot,
+    check_classes,
+    check_task,
+    nameless,
+    values_of,
+)
 
 Tensors = Mapping[str, NDArray[Any]]
 Step = Callable[[NDArray[Any]], NDArray[Any]]
@@ -26,7 +38,8 @@ class Network(msgspec.Struct, frozen=True):
 
     tensors: named as PyTorch's `state_dict` names them: `0.weight` of shape (out, in), `0.bias`.
     steps: in order: 'linear:0' (weight and bias), 'standardize:scaler' (mean and scale), 'relu', 'tanh', 'sigmoid',
-        'silu', 'softmax'. A binary model ends in a sigmoid of one column or a softmax of two.
+        'silu', 'softmax'. A binary model ends in a sigmoid of one column or a softmax of two, one of more classes in a
+        softmax.
     """
 
     tensors: dict[str, Any]
@@ -61,7 +74,7 @@ def read_tensors(data: bytes) -> dict[str, NDArray[Any]]:
 class NetworkScorer:
     """A network in NumPy, in the precision of its weights."""
 
-    def __init__(self, weights: bytes, plan: bytes, task: str) -> None:
+    def __init__(self, weights: bytes, plan: bytes, asked: Asked) -> None:
         tensors = read_tensors(weights)
         _check_kinds(tensors)
         try:
@@ -70,23 +83,39 @@ class NetworkScorer:
             raise Corrupt(f"{PLAN} cannot be read: {error}", next_step="package the model again") from error
         self._dtype = np.result_type(np.float32, *tensors.values())
         self._takes, gives, self._steps = _wired(steps, tensors)
-        self._binary = task == "binary"
-        last = steps[-1] if steps else ""
-        if self._binary and (last, gives) not in {("sigmoid", 1), ("softmax", 2)}:
+        self._asked = asked
+        self.facts = _facts(self._takes, gives, steps[-1] if steps else "")
+        task = asked.task or self.facts.task
+        if task == BINARY != self.facts.task:
             raise cannot(self, "does not end in a probability", "end in a sigmoid of one column or a softmax of two")
-        if not self._binary and gives != 1:
+        if task == REGRESSION and gives != max(1, len(asked.outputs)) and asked.task:
             raise cannot(self, f"gives {gives} values a row", "train for one label")
+        if task == MULTICLASS:
+            check_task(task, self.facts.task, self, "end in a softmax of as many columns as there are classes")
+        if task != REGRESSION:
+            check_classes(self.facts.classes, asked)
+        self._task = task
 
     def score(self, matrix: Matrix) -> Matrix:
         if not len(matrix):
-            return np.empty(0)
+            return np.empty((0, len(self.facts.classes)) if self._task == MULTICLASS else 0)
         if matrix.shape[1] != self._takes:
             raise cannot(self, f"takes {self._takes} columns", "give it those it was trained on")
         rows = matrix.astype(self._dtype)
         with np.errstate(over="ignore", invalid="ignore"):  # infinity and NaN go through, as in any network
             for step in self._steps:
                 rows = step(rows)
-        return column_of(rows[:, -1])
+        if self._task == MULTICLASS:
+            return np.ascontiguousarray(rows, np.float64)
+        return values_of(rows[:, -1] if self._task == BINARY else rows, len(rows), self._asked)
+
+
+def _facts(takes: int, gives: int, last: str) -> Facts:
+    if (last, gives) == ("sigmoid", 1) or (last == "softmax" and gives > 1):
+        count = max(2, gives)
+        classes = tuple(str(number) for number in range(count))
+        return Facts(task=BINARY if count == 2 else MULTICLASS, columns=nameless(takes), classes=classes)
+    return Facts(task=REGRESSION, columns=nameless(takes))
 
 
 def _wired(steps: Sequence[str], tensors: Tensors) -> tuple[int, int, list[Step]]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from homeostat.ground.errors import Corrupt, MissingExtra
 from homeostat.ground.extras import require
-from homeostat.registry.formats.answers import Matrix, cannot, column_of
+from homeostat.registry.formats.answers import BINARY, MULTICLASS, REGRESSION, Asked, Facts, Matrix, cannot, values_of
 from homeostat.registry.formats.zips import check_zip
 
 
@@ -21,7 +21,7 @@ def dump(program: Any) -> bytes:
 class TorchScorer:
     """An exported program that takes float32 rows and gives one value, or a column a class, for each."""
 
-    def __init__(self, data: bytes, task: str) -> None:
+    def __init__(self, data: bytes, asked: Asked) -> None:
         check_zip(data, what="torch.export file")
         self._torch = _torch()
         try:
@@ -30,17 +30,21 @@ class TorchScorer:
             raise Corrupt(
                 f"the torch.export file cannot be read: {error!s:.200}", next_step="package the model again"
             ) from error
-        self._binary = task == "binary"
+        self._asked = asked
+        self._task = asked.task or REGRESSION
+        self.facts = Facts(task=REGRESSION)  # a program does not say whether its numbers are probabilities
 
     def score(self, matrix: Matrix) -> Matrix:
         if not len(matrix):
-            return np.empty(0)
+            return np.empty((0, len(self._asked.classes)) if self._task == MULTICLASS else 0)
         with self._torch.no_grad():
             answer = self._module(self._torch.from_numpy(matrix.astype(np.float32))).numpy()
         table = answer.reshape(len(matrix), -1)
-        if self._binary and (table.min() < 0 or table.max() > 1):
+        if self._task != REGRESSION and (table.min() < 0 or table.max() > 1):
             raise cannot(self._module, "does not answer with probabilities", "end the program in a sigmoid or softmax")
-        return column_of(table[:, -1] if self._binary else table)
+        if self._task == MULTICLASS:
+            return np.ascontiguousarray(table, np.float64)
+        return values_of(table[:, -1] if self._task == BINARY else table, len(table), self._asked)
 
 
 def _torch() -> Any:

@@ -8,11 +8,30 @@ import numpy as np
 
 from homeostat.ground.errors import Corrupt, Refused
 from homeostat.ground.extras import require
-from homeostat.registry.formats.answers import ONE_THREAD_BELOW, Matrix, cannot, column_of, positive_column
+from homeostat.registry.formats.answers import (
+    BINARY,
+    MULTICLASS,
+    ONE_THREAD_BELOW,
+    REGRESSION,
+    Asked,
+    Facts,
+    Matrix,
+    cannot,
+    check_classes,
+    named,
+    nameless,
+    values_of,
+)
 from homeostat.registry.formats.ubjson import read_document
 
-_PROBABILITIES = {"binary:logistic", "reg:logistic"}
-_VALUES = ("reg:", "count:", "survival:aft", "survival:cox")
+_PROBABILITIES = {"binary:logistic", "binary:hinge", "reg:logistic"}
+_CLASSES = {"multi:softprob", "multi:softmax"}
+_VALUES = ("reg:", "count:", "rank:", "survival:aft", "survival:cox")
+_MENDS = {
+    BINARY: "train with objective 'binary:logistic'",
+    MULTICLASS: "train with objective 'multi:softprob'",
+    REGRESSION: "train with a regression objective, as reg:...",
+}
 _AGAIN = "package the model again"
 
 
@@ -20,15 +39,8 @@ def dump(model: Any) -> bytes:
     """The UBJSON of a Booster or a scikit-learn wrapper.
 
     Raises:
-        Refused: when its answers would be others here: another mark for missing values, classes not False and True.
+        Refused: when its answers would be others here: another mark for missing values.
     """
-    classes = getattr(model, "classes_", None) if hasattr(model, "get_booster") else None
-    if classes is not None and positive_column(list(classes)) != 1:
-        raise Refused(
-            f"the positive class must be the second of classes_, which is {list(classes)!r}",
-            field="model",
-            next_step="train with labels False and True (or 0 and 1), both of them present",
-        )
     missing = getattr(model, "missing", None)
     if missing is not None and not math.isnan(missing):
         raise cannot(model, f"takes {missing!r} for a missing value", "train with missing=nan, which is what is served")
@@ -56,31 +68,42 @@ def check(document: dict[str, Any]) -> None:
 class XgboostScorer:
     """A booster on one thread; from many rows on, a copy that takes all of them."""
 
-    def __init__(self, data: bytes, task: str) -> None:
+    def __init__(self, data: bytes, asked: Asked) -> None:
         xgboost = require("xgboost", extra="xgboost")
         check(read_document(data))
         self._wide: Any = None
         try:
             self._booster = xgboost.Booster({"nthread": 1})
             self._booster.load_model(bytearray(data))
-            objective = str(json.loads(self._booster.save_config())["learner"]["objective"]["name"])
+            learner = json.loads(self._booster.save_config())["learner"]
+            objective = str(learner["objective"]["name"])
+            count = int(learner["learner_model_param"]["num_class"])
         except (xgboost.core.XGBoostError, ValueError, KeyError) as error:
             raise Corrupt(f"the XGBoost file cannot be read: {error!s:.200}", next_step=_AGAIN) from error
-        if task == "binary" and objective not in _PROBABILITIES:
-            raise cannot(self._booster, f"has objective {objective!r}", "train with objective 'binary:logistic'")
-        if task == "regression" and (objective in _PROBABILITIES or not objective.startswith(_VALUES)):
-            raise cannot(self._booster, f"has objective {objective!r}", "train with a regression objective, as reg:...")
+        self.facts = _facts(self._booster, objective, count)
+        if (asked.task and asked.task != self.facts.task) or not self.facts.task:
+            mend = _MENDS[asked.task or REGRESSION]
+            raise cannot(self._booster, f"has objective {objective!r}", mend)
+        check_classes(self.facts.classes, asked)
+        self._asked = asked
+        self._says_margins = objective == "multi:softmax"
         best = self._booster.attr("best_iteration")
         self._range = (0, int(best) + 1) if best is not None and best.isdecimal() else (0, 0)
 
     def score(self, matrix: Matrix) -> Matrix:
-        if not len(matrix):
-            return np.empty(0)
-        booster = self._booster if len(matrix) < ONE_THREAD_BELOW else self._all_threads()
+        rows, several = len(matrix), self.facts.task == MULTICLASS
+        if not rows:
+            return np.empty((0, len(self.facts.classes)) if several else 0)
+        booster = self._booster if rows < ONE_THREAD_BELOW else self._all_threads()
         if matrix.shape[1] != booster.num_features():
             raise cannot(booster, f"takes {booster.num_features()} columns", "give it those it was trained on")
-        answer = booster.inplace_predict(matrix, iteration_range=self._range, validate_features=False)
-        return column_of(answer)
+        wanted = "margin" if self._says_margins else "value"
+        answer = booster.inplace_predict(
+            matrix, iteration_range=self._range, predict_type=wanted, validate_features=False
+        )
+        if self._says_margins:
+            answer = _softmax(answer)
+        return np.ascontiguousarray(answer, np.float64) if several else values_of(answer, rows, self._asked)
 
     def _all_threads(self) -> Any:
         if self._wide is None:
@@ -88,6 +111,21 @@ class XgboostScorer:
             wide.set_param({"nthread": 0})
             self._wide = wide
         return self._wide
+
+
+def _facts(booster: Any, objective: str, count: int) -> Facts:
+    names = booster.feature_names
+    columns = named(names) if names else nameless(booster.num_features())
+    if objective in _CLASSES:
+        return Facts(task=MULTICLASS, columns=columns, classes=tuple(str(number) for number in range(count)))
+    if objective in _PROBABILITIES:
+        return Facts(task=BINARY, columns=columns, classes=("0", "1"))
+    return Facts(task=REGRESSION if objective.startswith(_VALUES) else "", columns=columns)
+
+
+def _softmax(margins: Any) -> Any:
+    powers = np.exp(margins - margins.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _trees(booster: dict[str, Any]) -> list[dict[str, Any]]:
