@@ -7,7 +7,7 @@ from sqlalchemy.engine import Connection
 
 from homeostat.ground.clock import HOUR
 from homeostat.loop import releases
-from homeostat.loop.declaration import get_declaration
+from homeostat.loop.plans import plan_of, task_of
 from homeostat.monitoring.accuracy import paired
 from homeostat.monitoring.health import traffic_since
 from homeostat.registry.aliases import remove_alias
@@ -21,14 +21,14 @@ ACTOR = "rollout"
 
 
 def begin_rollout(conn: Connection, model: str, version: int, *, cycle_id: str, at: int, actor: str) -> Rollout:
-    """Start the declared plan for a new version; without a champion it goes into service at once."""
+    """Start the plan for a new version; without a champion it goes into service at once."""
     rollout = start_rollout(
         conn,
         endpoint=model,
         model=model,
         candidate=version,
         stable=releases.champion_number(conn, model),
-        plan=get_declaration(conn, model).rollout,
+        plan=plan_of(conn, model),
         cycle_id=cycle_id,
         at=at,
         actor=actor,
@@ -47,7 +47,7 @@ def advance_rollouts(database: Database, *, now: int, label_seq: int) -> list[st
 def _advance(database: Database, rollout: Rollout, *, now: int, label_seq: int) -> str | None:
     with database.write() as conn:
         observation = _observe(conn, rollout, now=now, label_seq=label_seq)
-        decision = look(rollout, observation, task=get_declaration(conn, rollout.model).task)
+        decision = look(rollout, observation, task=task_of(conn, rollout.model, rollout.candidate))
         saved = save_look(conn, decision, at=now)
         if decision.action == "continue":
             return None
