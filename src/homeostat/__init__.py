@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from homeostat import serving
     from homeostat.evaluation.gates import at_least, at_most, beats_champion, no_slice_worse
     from homeostat.features.types import (
         Source,
@@ -109,6 +110,7 @@ __all__ = [
     "older_than",
     "on_demand",
     "run",
+    "serving",
     "shadow",
     "skew",
     "total",
@@ -121,6 +123,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "serving":
+        return import_module("homeostat.serving")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'homeostat' has no attribute {name!r}")
     value = getattr(import_module(_HOME_OF[name]), name)
