@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A prediction that takes longer is answered with an error; what would have to wait longer is refused at once."""
     log_share: float = 1.0
     """Share of the predictions that are logged; what is not logged is neither watched nor judged in a rollout."""
+    model_control: str = ""
+    """'on' or 'off': whether callers of a worker may load and unload models. Empty: on this machine only."""
     access_log: str = ""
     """A file that gets a JSON line for each request to a serving worker; '-' is standard error, empty writes none."""
     clock: str = "system"
@@ -145,6 +147,12 @@ def _checked(values: dict[str, Any]) -> Settings:
     if settings.auth not in {"", "required"}:
         raise Invalid(
             f"setting auth is {settings.auth!r}", field="auth", next_step="set it to 'required', or leave it empty"
+        )
+    if settings.model_control not in {"", "on", "off"}:
+        raise Invalid(
+            f"setting model_control is {settings.model_control!r}",
+            field="model_control",
+            next_step="set it to 'on' or 'off', or leave it empty",
         )
     if not 0 < settings.log_share <= 1:
         raise Invalid(

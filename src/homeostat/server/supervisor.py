@@ -249,6 +249,7 @@ def worker_environment(settings: Settings) -> dict[str, str]:
     given |= {"HOMEOSTAT_SIGNING_KEY": settings.signing_key, "HOMEOSTAT_TRUSTED_KEYS": settings.trusted_keys}
     given["HOMEOSTAT_REQUIRE_SIGNATURE"] = "true" if settings.require_signature else ""
     given |= {"HOMEOSTAT_REQUEST_TIMEOUT": settings.request_timeout, "HOMEOSTAT_ACCESS_LOG": settings.access_log}
+    given |= {"HOMEOSTAT_MODEL_CONTROL": settings.model_control}
     given |= {"HOMEOSTAT_LOG_SHARE": str(settings.log_share), "HOMEOSTAT_MAX_BODY_MB": str(settings.max_body_mb)}
     inherited = {key: value for key, value in os.environ.items() if key not in CLIENT_SECRETS}
     return inherited | {key: value for key, value in given.items() if value}

@@ -31,10 +31,12 @@ import psutil  # type: ignore[import-untyped]  # it ships none
 
 from homeostat.compat.mlflow_scoring import MlflowScoring
 from homeostat.compat.oip import OpenInference
+from homeostat.compat.oip_grpc import grpc_connection
 from homeostat.ground.clock import SECOND, Clock, DrivenClock, SystemClock, from_iso, parse_duration
 from homeostat.ground.errors import HomeostatError, Invalid, Unavailable, exit_code
 from homeostat.ground.ports import Served
 from homeostat.ground.settings import Settings, load_settings
+from homeostat.server.guard import is_loopback
 from homeostat.server.watching import CatalogueSource, FixedSource, RefSource, Source, Watcher
 from homeostat.serving.afterwards import Afterwards
 from homeostat.serving.app import Front
@@ -193,10 +195,13 @@ async def _serve(plane: DataPlane, options: Options, listener: socket.socket) ->
         version=package_version("homeostat"),
         # Taken out, so that no model's code finds it in the environment.
         key=os.environ.pop("HOMEOSTAT_WORKER_KEY", ""),
+        may_place=settings.model_control == "on" or (not settings.model_control and is_loopback(settings.host)),
         counters=folder,
         afterwards=afterwards,
     )
-    http = HttpServer(front.handle, max_body=settings.max_body_mb << 20)
+    max_body = settings.max_body_mb << 20
+    http = HttpServer(front.handle, max_body=max_body)
+    http.http2 = lambda: grpc_connection(front, max_body=max_body, group=http.connections)
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -209,7 +214,7 @@ async def _serve(plane: DataPlane, options: Options, listener: socket.socket) ->
     leaving = asyncio.create_task(_leave_counters(plane.meters, folder))
     _tell(ready=True, port=listener.getsockname()[1], pid=os.getpid(), generation=plane.table.generation)
     await ended.wait()
-    front.draining = True
+    front.begin_draining()
     server.close()
     await http.drain(DRAIN_SECONDS)
     leaving.cancel()

@@ -25,13 +25,14 @@ from homeostat.ground.errors import (
     Unavailable,
     http_status,
 )
+from homeostat.serving.about import About, version_number
 from homeostat.serving.afterwards import Afterwards, Told
 from homeostat.serving.dataplane import DataPlane
 from homeostat.serving.http import Headers, HttpRequest, Respond
 from homeostat.serving.lanes import Overloaded
 from homeostat.serving.metrics import all_snapshots, exposition
 from homeostat.serving.routes import WORKER_KEY, Target, find_target
-from homeostat.serving.table import describe, live_version
+from homeostat.serving.table import live_version
 from homeostat.serving.types import Decoded, PredictReply, PredictRequest, Translator, WrongContentType
 
 LARGE_BODY = 256 << 10
@@ -41,7 +42,6 @@ MAX_READING = 32
 
 _JSON = ("content-type", "application/json")
 _TEXT = ("content-type", "text/plain; charset=utf-8")
-_EXTENSIONS = ["binary_tensor_data", "model_repository"]
 _encode = msgspec.json.Encoder().encode
 
 Answer = Callable[[PredictReply | HomeostatError], None]
@@ -60,6 +60,7 @@ class Front:
         *,
         version: str = "",
         key: str = "",
+        may_place: bool = False,
         counters: Path | None = None,
         afterwards: Afterwards | None = None,
     ) -> None:
@@ -67,13 +68,15 @@ class Front:
         self._counters = counters
         self._afterwards = afterwards if afterwards is not None and afterwards.is_on else None
         self._translators = translators
-        self._version = version
+        self._about = About(plane, version=version, may_place=may_place)
         self._key = key.encode()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="bodies")
         self._reading = 0
         self._targets: dict[str, Target | None] = {}
-        self.draining = False
-        """Set when the worker is about to end: readiness turns 503, requests are still answered."""
+
+    def begin_draining(self) -> None:
+        """The worker is about to end: readiness turns 503, requests are still answered."""
+        self._about.draining = True
 
     def handle(self, request: HttpRequest, respond: Respond) -> None:
         """Answer by calling `respond(status, headers, body)` once, now or later."""
@@ -88,15 +91,16 @@ class Front:
         if target is None and request.problem is None:
             error = NotFound(f"there is no {request.path}", field="path", next_step="see GET /v2")
             self._refuse(respond, None, error)
-        elif target is not None and target.kind in self._translators and method == target.method:
+        elif target is not None and target.kind in self._translators and method in target.methods:
             self._predict(target, request, respond)
         elif request.problem is not None:
             self._refuse(respond, None, request.problem.error, request.problem.status)
-        elif target is not None and method != target.method:
-            body = {"error": f"{request.path} answers {target.method}, not {method}", "code": "method_not_allowed"}
-            respond(405, [_JSON, ("allow", target.method)], _encode(body))
+        elif target is not None and method not in target.methods:
+            methods = ", ".join(target.methods)
+            body = {"error": f"{request.path} answers {methods}, not {method}", "code": "method_not_allowed"}
+            respond(405, [_JSON, ("allow", methods)], _encode(body))
         elif target is not None:
-            self._tell(target, respond)
+            self._tell(target, request, respond)
 
     def infer(self, endpoint: str, version: str, decoded: Decoded, protocol: str, answer: Answer) -> None:
         """Answer rows that came some other way; hand the reply to `plane.after` once it is sent."""
@@ -104,7 +108,7 @@ class Front:
         try:
             route = self.plane.table.route(endpoint)
             if version:
-                request.version_override = _version_number(version)
+                request.version_override = version_number(version)
                 live_version(route, request.version_override or 0)
         except HomeostatError as error:
             answer(error)
@@ -152,14 +156,14 @@ class Front:
 
         return respond_and_tell
 
-    def _tell(self, target: Target, respond: Respond) -> None:
+    def _tell(self, target: Target, request: HttpRequest, respond: Respond) -> None:
         """A small JSON body from what is in memory."""
         if target.kind == "metrics":
             kind, text = exposition(all_snapshots(self.plane.meters.snapshot(), self._counters))
             respond(200, [("content-type", kind)], text)
             return
         try:
-            status, body = self._told(target)
+            status, body = self._about.told(target, request)
         except HomeostatError as error:
             self._refuse(respond, None, error)
             return
@@ -167,59 +171,6 @@ class Front:
             respond(status, [_TEXT if target.kind == "version" else _JSON], body.encode())
         else:
             respond(status, [_JSON], _encode(body))
-
-    def _told(self, target: Target) -> tuple[int, Any]:
-        table = self.plane.table
-        match target.kind:
-            case "server":
-                return 200, {"name": "homeostat", "version": self._version, "extensions": _EXTENSIONS}
-            case "live":
-                return 200, self._health()
-            case "ready":
-                return (200 if self.is_ready else 503), self._health()
-            case "ping":
-                return (200 if self.is_ready and table.routes else 503), "\n"
-            case "version":
-                return 200, self._version
-            case "index":
-                return 200, self.index()
-            case "model":
-                return 200, describe(table.route(target.endpoint), _version_number(target.version))
-        route = table.route(target.endpoint)
-        if target.version:
-            live_version(route, _version_number(target.version) or 0)
-        return 200, {"name": target.endpoint, "ready": True}
-
-    @property
-    def is_ready(self) -> bool:
-        """Every endpoint that there should be is served, and this worker is not about to end."""
-        table = self.plane.table
-        return not self.draining and not table.failures.keys() - table.routes.keys()
-
-    def _health(self) -> dict[str, Any]:
-        table, shadows = self.plane.table, self.plane.shadows
-        return {
-            "ready": self.is_ready,
-            "live": True,
-            "generation": table.generation,
-            "failures": table.failures,
-            "shadow_rows_waiting": shadows.waiting,
-            "shadow_rows_dropped": shadows.dropped,
-        }
-
-    def index(self) -> list[dict[str, str]]:
-        """Every version that is loaded for an endpoint, and every endpoint that could not be loaded."""
-        table = self.plane.table
-        ready = [
-            {"name": name, "version": str(version), "state": "READY", "reason": ""}
-            for name, route in sorted(table.routes.items())
-            for version in route.endpoint.versions
-        ]
-        lost = [
-            {"name": name, "version": "", "state": "UNAVAILABLE", "reason": table.failures[name]}
-            for name in sorted(table.failures.keys() - table.routes.keys())
-        ]
-        return ready + lost
 
     # Predictions -----------------------------------------------------------------------------------------------------
 
@@ -321,15 +272,15 @@ class Front:
 
     def _override(self, endpoint: str, target: Target, http: HttpRequest) -> int | None:
         if target.version:
-            version = _version_number(target.version)
+            version = version_number(target.version)
             live_version(self.plane.table.route(endpoint), version or 0)
             return version
         wanted = http.headers.get("x-model-version")
         if wanted is None:
             return None
-        if not wanted.isdecimal():
+        if not wanted.isdecimal() or len(wanted) > 18:
             raise Invalid(
-                f"{wanted!r} is not a version number", field="X-Model-Version", next_step="send a number, like 3"
+                f"{wanted!r:.40} is not a version number", field="X-Model-Version", next_step="send a number, like 3"
             )
         return int(wanted)
 
@@ -352,11 +303,3 @@ class Front:
         if status == 503:
             headers.append(("retry-after", str(error.retry_after if isinstance(error, Overloaded) else 1)))
         respond(status, headers, body)
-
-
-def _version_number(text: str) -> int | None:
-    if not text:
-        return None
-    if not text.isdecimal():
-        raise NotFound(f"{text!r} is not a version number", field="version", next_step="versions are 1, 2, 3, ...")
-    return int(text)

@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from homeostat.ground.clock import Clock, DrivenClock, SystemClock
 from homeostat.ground.errors import HomeostatError, Unavailable, http_status
 from homeostat.ground.ids import new_id
@@ -85,8 +87,40 @@ class DataPlane:
         the returned table's `failures`.
         """
         table = self._builder.build(endpoints, generation, before=self.table)
-        self.table = table
-        return table
+        # What a caller unloaded stays so until its own routing changes.
+        unloaded = {
+            name: route
+            for name, route in self.table.unloaded.items()
+            if name in table.routes and table.routes[name].endpoint == route.endpoint
+        }
+        shown = {name: route for name, route in table.routes.items() if name not in unloaded}
+        self.table = msgspec.structs.replace(table, routes=shown, unloaded=unloaded)
+        return self.table
+
+    def hide(self, name: str) -> None:
+        """Take an endpoint out of service on this worker.
+
+        Raises:
+            NotFound: when it is not served.
+        """
+        table = self.table
+        route = table.route(name)
+        shown = {key: value for key, value in table.routes.items() if key != name}
+        self.table = msgspec.structs.replace(table, routes=shown, unloaded=table.unloaded | {name: route})
+
+    def show(self, name: str) -> None:
+        """Put an endpoint back that was hidden; one that is served stays so.
+
+        Raises:
+            NotFound: when there is no such endpoint. Unavailable: when it could not be loaded.
+        """
+        table = self.table
+        if name not in table.unloaded:
+            table.route(name)
+            return
+        rest = {key: value for key, value in table.unloaded.items() if key != name}
+        routes = table.routes | {name: table.unloaded[name]}
+        self.table = msgspec.structs.replace(table, routes=routes, unloaded=rest)
 
     def submit(self, request: PredictRequest, answer: Answer) -> None:
         """Score the rows together with whatever else is waiting, and log them; then `answer(reply or error)`.
@@ -173,14 +207,13 @@ class DataPlane:
         matrix = request.matrix
         count = check_width(route.stable.signature, matrix)
         ids, times = request_ids(request, count), self._times(request, count)
-        endpoint = route.endpoint
-        if endpoint.stable.weight == FULL and request.version_override is None:
-            parts = [Part(endpoint.stable, route.stable, range(count), ids, times, {}, matrix)]
+        if route.is_single and request.version_override is None:
+            parts = [Part(route.stable_arm, route.stable, range(count), ids, times, {}, matrix)]
         else:
-            keys = _sticky_values(route, matrix) if endpoint.sticky else ids
+            keys = _sticky_values(route, matrix) if route.endpoint.sticky else ids
             parts = [
                 Part(arm, route.served[arm.version], places, *_rows(places, count, ids, times), {}, matrix[places])
-                for arm, places in _split(endpoint, request, ids, keys)
+                for arm, places in _split(route, request, ids, keys)
             ]
         return parts, _shadow_work(route, request, ids, times, {})
 
@@ -194,7 +227,7 @@ class DataPlane:
         inputs = {name: values for name, values in request.inputs.items() if name not in RESERVED}
         keys = request.inputs.get(route.endpoint.sticky, ids) if route.endpoint.sticky else ids
         parts = []
-        for arm, places in _split(route.endpoint, request, ids, keys):
+        for arm, places in _split(route, request, ids, keys):
             served = route.served[arm.version]
             columns = inputs
             if len(places) < count:
@@ -291,18 +324,18 @@ class DataPlane:
 
 
 def _split(
-    endpoint: Endpoint, request: PredictRequest, ids: list[str], keys: Sequence[Any]
+    route: Route, request: PredictRequest, ids: list[str], keys: Sequence[Any]
 ) -> list[tuple[Arm, Sequence[int]]]:
     """Which rows go to which arm."""
     if request.version_override is not None:
-        return [(named_arm(endpoint, request.version_override), range(len(ids)))]
-    if endpoint.stable.weight == FULL:
-        return [(endpoint.stable, range(len(ids)))]
+        return [(named_arm(route.endpoint, request.version_override), range(len(ids)))]
+    if route.is_single:
+        return [(route.stable_arm, range(len(ids)))]
     places: dict[int, list[int]] = {}
     arms: dict[int, Arm] = {}
     for row, key in enumerate(keys):
         # A row that lacks its key is drawn by its request id: all such rows on one arm would be one huge entity.
-        arm = choose_arm(endpoint, ids[row] if key is None or key == "" else str(key))
+        arm = choose_arm(route.endpoint, ids[row] if key is None or key == "" else str(key))
         arms[arm.version] = arm
         places.setdefault(arm.version, []).append(row)
     return [(arms[version], rows) for version, rows in places.items()]

@@ -86,7 +86,8 @@ class HttpServer:
         self.handle = handle
         self.max_body = max_body
         self.http2 = http2
-        self.connections: set[HttpConnection] = set()
+        self.connections: set[Any] = set()
+        """Whoever is connected, in whichever protocol: with `check_time`, `close_if_idle` and `abort`."""
         self.draining = False
         self.date = b""
         self._sweeper: asyncio.TimerHandle | None = None

@@ -1,4 +1,4 @@
-"""The data plane's own paths: Open Inference v2, MLflow's scoring server, SageMaker's two."""
+"""The data plane's own paths: Open Inference v2, MLflow's scoring server, SageMaker's container, our own."""
 
 from typing import NamedTuple
 
@@ -7,33 +7,35 @@ WORKER_KEY = "x-homeostat-worker-key"
 
 
 class Target(NamedTuple):
-    """What a path asks for."""
+    """What a path asks for, and the methods it answers."""
 
     kind: str
-    method: str
+    methods: tuple[str, ...]
     endpoint: str = ""
     version: str = ""
 
 
+_GET, _POST = ("GET",), ("POST",)
 _FIXED = {
-    "/v2": Target("server", "GET"),
-    "/v2/health/live": Target("live", "GET"),
-    "/v2/health/ready": Target("ready", "GET"),
-    "/v2/repository/index": Target("index", "POST"),
-    "/invocations": Target("invocations", "POST"),
-    "/ping": Target("ping", "GET"),
-    "/health": Target("ping", "GET"),
-    "/version": Target("version", "GET"),
-    "/metrics": Target("metrics", "GET"),
+    "/v2": Target("server", _GET),
+    "/v2/health/live": Target("live", _GET),
+    "/v2/health/ready": Target("ready", _GET),
+    "/v2/repository/index": Target("index", _POST),
+    "/invocations": Target("invocations", _POST),
+    "/ping": Target("ping", _GET),
+    "/health": Target("ping", _GET),
+    "/version": Target("version", _GET),
+    "/metrics": Target("metrics", _GET),
+    "/models": Target("models", ("GET", "POST")),
 }
-_LAST = {"": ("model", "GET"), "ready": ("model_ready", "GET"), "infer": ("infer", "POST")}
+_LAST = {"": ("model", _GET), "ready": ("model_ready", _GET), "infer": ("infer", _POST)}
 
 
 def find_target(path: str) -> Target | None:
     """What the path asks for, or None.
 
     >>> find_target("/v2/models/late-arrival/versions/3/infer")
-    Target(kind='infer', method='POST', endpoint='late-arrival', version='3')
+    Target(kind='infer', methods=('POST',), endpoint='late-arrival', version='3')
     >>> find_target("/v2/models/late-arrival/versions") is None
     True
     """
@@ -43,8 +45,16 @@ def find_target(path: str) -> Target | None:
     match path.split("/"):
         case ["", "v2", "models", name, *rest] if name:
             return _model_target(name, rest)
+        case ["", "v2", "repository", "models", name, "load" | "unload" as verb] if name:
+            return Target(verb, _POST, name)
+        case ["", "predict", name] if name:
+            return Target("predict", _POST, name)
         case ["", "endpoints", name, "invocations"] if name:
-            return Target("invocations", "POST", name)
+            return Target("invocations", _POST, name)
+        case ["", "models", name] if name:
+            return Target("model_of_many", ("GET", "DELETE"), name)
+        case ["", "models", name, "invoke"] if name:
+            return Target("invocations", _POST, name)
     return None
 
 
@@ -57,5 +67,5 @@ def _model_target(name: str, rest: list[str]) -> Target | None:
     last = rest[0] if rest else ""
     if len(rest) > 1 or (rest and not last) or last not in _LAST:
         return None
-    kind, method = _LAST[last]
-    return Target(kind, method, name, version)
+    kind, methods = _LAST[last]
+    return Target(kind, methods, name, version)

@@ -8,7 +8,7 @@ import msgspec
 from homeostat.ground.errors import NotFound, Unavailable
 from homeostat.ground.ports import Served
 from homeostat.serving.cost import Cost, warmed_up
-from homeostat.serving.types import Endpoint
+from homeostat.serving.types import FULL, Arm, Endpoint
 
 KEPT_WARM = 2
 """Versions no endpoint names any more that stay loaded, so that a rollback is a pointer swap."""
@@ -16,19 +16,19 @@ KEPT_WARM = 2
 Load = Callable[[str, int], Served]
 
 
-class Route(msgspec.Struct, frozen=True):
-    """An endpoint with its versions loaded."""
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint with its versions loaded, and what every request asks of it worked out once."""
 
     endpoint: Endpoint
     served: dict[int, Served]
+    stable_arm: Arm
+    stable: Served
+    is_single: bool
+    """The stable version answers everything."""
     known: frozenset[str]
     """Input columns that any of the versions reads."""
-    is_direct: bool = False
+    is_direct: bool
     """All versions take the same numbers straight from the request, so a matrix of them need not become columns."""
-
-    @property
-    def stable(self) -> Served:
-        return self.served[self.endpoint.stable.version]
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +39,8 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     routes: dict[str, Route] = {}
     failures: dict[str, str] = {}
     """Endpoints whose newest routing could not be loaded, with the reason; they are served as before."""
+    unloaded: dict[str, Route] = {}
+    """Endpoints that a caller took out of service on this worker."""
 
     def route(self, name: str) -> Route:
         """The endpoint's route.
@@ -56,7 +58,10 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
                 field="endpoint",
                 next_step="mend or roll back the version; it is tried again by itself",
             )
-        raise NotFound(f"there is no endpoint {name!r}", field="endpoint", next_step=self._choices())
+        if name in self.unloaded:
+            step = f"POST /v2/repository/models/{name}/load"
+            raise NotFound(f"endpoint {name!r} is unloaded on this worker", field="endpoint", next_step=step)
+        raise NotFound(f"there is no endpoint {name!r:.140}", field="endpoint", next_step=self._choices())
 
     def only_route(self) -> Route | None:
         """The one route there is; None when there are several."""
@@ -98,8 +103,16 @@ class TableBuilder:
 
     def _route(self, endpoint: Endpoint) -> Route:
         served = {version: self._get(endpoint.model, version) for version in endpoint.versions}
-        known = frozenset(column.name for one in served.values() for column in one.signature.inputs)
-        return Route(endpoint, served, known, _is_direct(list(served.values())))
+        arm = endpoint.stable
+        return Route(
+            endpoint=endpoint,
+            served=served,
+            stable_arm=arm,
+            stable=served[arm.version],
+            is_single=arm.weight == FULL,
+            known=frozenset(column.name for one in served.values() for column in one.signature.inputs),
+            is_direct=_is_direct(list(served.values())),
+        )
 
     def _get(self, model: str, version: int) -> Served:
         served = self._loaded.get((model, version))

@@ -113,7 +113,8 @@ class PredictReply(msgspec.Struct, kw_only=True):
     @property
     def only_version(self) -> int | None:
         """The version that answered every row; None when several did."""
-        return self.versions[0] if len(set(self.versions)) == 1 else None
+        versions = self.versions
+        return versions[0] if len(versions) == 1 or len(set(versions)) == 1 else None
 
 
 class Decoded(msgspec.Struct, kw_only=True):
