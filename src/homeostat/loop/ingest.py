@@ -60,7 +60,7 @@ class Ingester:
     ) -> Mapping[tuple[str, int], tuple[ColumnBins, ...]]:
         for key in {(batch.model, batch.version) for batch in batches if batch.status == "ok"} - self._bins.keys():
             self._bins[key] = get_version(conn, *key).bins
-        return self._bins
+        return {key: bins for key, bins in self._bins.items() if bins}  # registered by hand: nothing to compare with
 
     def _seal(self, path: Path) -> None:
         with self._database.write() as conn:

@@ -3,13 +3,20 @@
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from homeostat.features.compiled import FeatureSet
 from homeostat.features.online import OnlineReader, OnlineStore
+from homeostat.features.plain import PlainReader
+from homeostat.features.texts import TextTable
 from homeostat.ground.errors import Refused
 from homeostat.ground.ports import Served
+from homeostat.ground.records import Signature
 from homeostat.loop.usercode import load_model
+from homeostat.registry.formats.mlflow_model import example_of
+from homeostat.registry.inference import look_at
 from homeostat.registry.keys import Trust
-from homeostat.registry.loading import load_version
+from homeostat.registry.loading import load_version, open_package
 from homeostat.registry.types import ModelVersion
 from homeostat.registry.versions import get_version
 from homeostat.store.blobs import BlobStore
@@ -21,10 +28,13 @@ def load_served(database: Database, blobs: BlobStore, model: str, version: int, 
 
     Raises:
         Corrupt: naming the file of the package that was changed, added or is missing.
-        Refused: when the signer is not trusted, or the stored features are not those the version was trained on.
+        Refused: when the signer is not trusted, the stored features are not those the version was trained on, or it
+            was registered by hand and cannot answer.
     """
     with database.read() as conn:
         registered = get_version(conn, model, version)
+    if not registered.signature.feature_hash:
+        return _load_plain(blobs, registered, trust)
     scorer = load_version(blobs, registered, trust, may_run_code=True)
     features = version_features(blobs, registered)  # after the signature was checked: a declared file is code
     store = _shared_store(database, features)
@@ -37,6 +47,45 @@ def load_served(database: Database, blobs: BlobStore, model: str, version: int, 
         scorer=scorer,
         features=reader,
         direct=reader.direct,
+    )
+
+
+_texts = TextTable()
+"""One for all versions of this process: a shadow that takes the same columns is handed the vectors as they are."""
+
+
+def _load_plain(blobs: BlobStore, version: ModelVersion, trust: Trust) -> Served:
+    """A version that was registered by hand. One that nobody has looked at is looked at now, by each worker anew."""
+    if not version.signature.task:
+        signature = looked_at(blobs, version, trust)
+        if signature.obstacle:
+            raise Refused(
+                f"{version.ref} cannot answer: {signature.obstacle}",
+                field="version",
+                next_step=f"mend it, then: homeostat model inspect {version.ref}",
+            )
+        version = msgspec.structs.replace(version, signature=signature)
+    scorer = load_version(blobs, version, trust, may_run_code=True, text_of=_texts.text_of)
+    reader = PlainReader(version.signature, _texts)
+    return Served(
+        model=version.model,
+        version=version.version,
+        signature=version.signature,
+        scorer=scorer,
+        features=reader,
+        direct=reader.direct,
+    )
+
+
+def looked_at(blobs: BlobStore, version: ModelVersion, trust: Trust) -> Signature:
+    """What a version takes and gives, as its package shows it; only for processes where user code may run."""
+    opened = open_package(blobs, version, trust, may_run_code=True)
+    return look_at(
+        version.package.flavor,
+        opened.files,
+        version.signature,
+        example=example_of(opened.files, version.signature) if version.package.flavor == "mlflow" else (),
+        allow_pickle=opened.allow_pickle,
     )
 
 

@@ -53,7 +53,7 @@ def infer_signature(
 ) -> Signature:
     """The signature of a package. What was said of it (names, types, task, classes) counts where the model is silent.
 
-    `example`: a row of values that the model takes, in the order of the inputs.
+    `example`: a row of values that the model takes, in the order of the inputs that were named.
 
     Raises:
         Refused: when it cannot answer.
@@ -70,7 +70,7 @@ def infer_signature(
     columns, inputs = _columns(scorer.facts, said)
     if any(column.kind == "text" for column in columns):
         scorer = scorer_from(flavor, files, msgspec.structs.replace(free, columns=columns), allow_pickle=allow_pickle)
-    row, answer = _tried(scorer, texts, columns, example)
+    row, answer = _tried(scorer, texts, columns, _ordered(example, said.inputs, inputs))
     task = said.task or scorer.facts.task
     classes = () if task == REGRESSION else said.classes or scorer.facts.classes
     missing = _may_be_missing(scorer, row)
@@ -130,6 +130,12 @@ def _in_models_order(said: Sequence[InputColumn], known: Sequence[FeatureColumn]
     by_name = {column.name: column for column in said}
     names = [column.name for column in known]
     return tuple(by_name[name] for name in names) if set(names) == set(by_name) else tuple(said)
+
+
+def _ordered(example: Sequence[Any], said: Sequence[InputColumn], inputs: Sequence[InputColumn]) -> Sequence[Any]:
+    """The example in the order of the model's columns."""
+    by_name = {column.name: value for column, value in zip(said, example, strict=False)}
+    return [by_name[column.name] for column in inputs] if len(by_name) == len(inputs) else example
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -208,22 +214,20 @@ def _tried(
     Raises:
         Refused: when it takes none of them.
     """
-    rows = [example] if example else [_simple(columns, number) for number in (0.0, 1.0)]
+    rows = [_simple(columns, number) for number in (0.0, 1.0)]
     failed: Exception | None = None
-    for values in rows:
-        row = texts.row(columns, values)
+    for values in [list(example), *rows] if example else rows:
         try:
+            row = texts.row(columns, values)
             return row, _answer(scorer, np.stack([row, row]))
         except HomeostatError:
             raise
         except Exception as error:  # noqa: BLE001  a model may raise anything
-            failed = error
+            failed = failed or error
     raise Refused(
         f"the model raised {type(failed).__name__}: {failed!s:.300}",
         field="model",
-        next_step="register it with rows that it takes: example=..."
-        if not example
-        else "give an example that it takes",
+        next_step="register it with rows that it takes: example=...",
     ) from failed
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import msgspec
+
 from homeostat.ground.errors import Corrupt, Invalid, Refused
 from homeostat.ground.ports import Scorer
 from homeostat.registry import safe_sklearn
@@ -62,7 +64,10 @@ def scorer_from(
     asked = _checked(asked)
     if flavor == "mlflow":
         path = mlflow_model.main_file(files)
-        return scorer_of(*mlflow_model.flavor_of(path, files[path]), asked)
+        found = mlflow_model.flavor_of(path, files[path])
+        if found.classes and not asked.task:
+            asked = msgspec.structs.replace(asked, classes=asked.classes or found.classes)
+        return scorer_of(found.flavor, found.data, asked)
     if flavor == "network":
         return NetworkScorer(_file(files, network.WEIGHTS), _file(files, network.PLAN), asked)
     return scorer_of(flavor, _file(files, FILES[flavor]), asked, allow_pickle=allow_pickle)

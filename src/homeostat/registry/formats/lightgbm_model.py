@@ -50,10 +50,9 @@ class LightgbmScorer:
         if asked.task and (asked.task != gives or objective == "cross_entropy_lambda"):
             raise cannot(self._booster, f"has objective {objective!r}", _MENDS[asked.task])
         count = {BINARY: 2, MULTICLASS: int(header.get("num_class", "1"))}.get(gives, 0)
-        self.facts = Facts(
-            task=gives, columns=_columns(header, text), classes=tuple(str(number) for number in range(count))
-        )
-        check_classes(self.facts.classes, asked)
+        classes = tuple(str(number) for number in range(count))
+        check_classes(classes, asked)
+        self.facts = Facts(task=gives, columns=_columns(header, text), classes=asked.classes or classes)
         self._asked = asked
 
     def score(self, matrix: Matrix) -> Matrix:

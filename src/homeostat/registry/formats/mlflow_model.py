@@ -2,13 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from homeostat.ground.errors import Corrupt, Refused
 from homeostat.ground.extras import require
+from homeostat.ground.records import Signature
 from homeostat.registry import safe_sklearn
+from homeostat.registry.formats.answers import class_name
 
 DESCRIPTION = "MLmodel"
+_EXAMPLE = "input_example.json"
 _DATA = re.compile(r"^    (?:data|pickled_model|model_path): ['\"]?([^'\"\n]+?)['\"]?\s*$", re.MULTILINE)
 _RUNS_CODE = (".pkl", ".pickle", ".cloudpickle", ".joblib", ".pth", ".pt", ".dill", ".h5", ".keras")
 _LIGHTGBM = (
@@ -46,7 +51,28 @@ def main_file(files: Mapping[str, Any]) -> str:
     return str(held[0])
 
 
-def flavor_of(path: str, data: bytes) -> tuple[str, bytes]:
+class Found(NamedTuple):
+    """The model within a package, in a flavor of ours."""
+
+    flavor: str
+    data: bytes
+    classes: tuple[str, ...] = ()
+    """Names that a wrapper gave to a booster's classes."""
+
+
+def example_of(files: Mapping[str, Any], signature: Signature) -> list[Any]:
+    """The first row of the input example, in the order of the signature's inputs; empty when there is none."""
+    try:
+        held = msgspec.json.decode(files.get(_EXAMPLE, b""))
+        if isinstance(held, dict):
+            row = dict(zip(held["columns"], held["data"][0], strict=True))
+            return [row[column.name] for column in signature.inputs]
+        return list(held[0]) if len(held[0]) == len(signature.inputs) else []
+    except (msgspec.DecodeError, KeyError, IndexError, TypeError, ValueError):
+        return []
+
+
+def flavor_of(path: str, data: bytes) -> Found:
     """The safe flavor and the bytes of a model file of MLflow's.
 
     Raises:
@@ -56,11 +82,11 @@ def flavor_of(path: str, data: bytes) -> tuple[str, bytes]:
     if suffix == "skops":
         return _of_skops(data)
     if suffix in {"ubj", "json", "xgb"}:
-        return "xgboost", data
+        return Found("xgboost", data)
     if suffix in {"lgb", "txt"}:
-        return "lightgbm", data
+        return Found("lightgbm", data)
     if suffix == "onnx":
-        return "onnx", data
+        return Found("onnx", data)
     raise Refused(
         f"{path} is of no format that can be served safely",
         field=path,
@@ -68,11 +94,12 @@ def flavor_of(path: str, data: bytes) -> tuple[str, bytes]:
     )
 
 
-def _of_skops(data: bytes) -> tuple[str, bytes]:
+def _of_skops(data: bytes) -> Found:
     if not any(name.startswith("lightgbm.") for name in safe_sklearn.types_in(data)):
-        return "sklearn-skops", data
+        return Found("sklearn-skops", data)
     model = safe_sklearn.load(data, also=_LIGHTGBM)
     booster = getattr(model, "booster_", model)
     if type(booster) is not require("lightgbm", extra="lightgbm").Booster:
         raise Refused("the model is more than a LightGBM model", field="model", next_step="log the booster alone")
-    return "lightgbm", str(booster.model_to_string()).encode()
+    classes = tuple(class_name(label) for label in getattr(model, "classes_", ()))
+    return Found("lightgbm", str(booster.model_to_string()).encode(), classes)
