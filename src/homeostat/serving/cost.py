@@ -10,6 +10,7 @@ from homeostat.serving.scoring import score_matrix
 _SMALL = 4
 _SLOWNESS = 8
 """A new measurement counts for an eighth."""
+SLOW_NS = 20_000_000
 UNKNOWN_NS = 1_000_000
 """What a call is taken to cost before anything was measured."""
 
@@ -52,7 +53,10 @@ def warmed_up(served: Served) -> Cost:
     one, many = np.zeros((1, columns)), np.zeros((64, columns))
     try:
         score_matrix(served, one)
-        per_call = min(_timed(served, one) for _ in range(3))
+        per_call = _timed(served, one)
+        if per_call > SLOW_NS:  # it is slow, and measuring it better would only keep it longer from answering
+            return Cost(per_call=per_call)
+        per_call = min(per_call, *(_timed(served, one) for _ in range(2)))
         whole = min(_timed(served, many) for _ in range(2))
     except Exception:  # noqa: BLE001  zeros may be outside what it takes; then its first real rows are the measure
         return Cost()
