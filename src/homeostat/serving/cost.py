@@ -29,14 +29,14 @@ class Cost:
         return self.per_call + rows * self.per_row
 
     def rows_within(self, nanoseconds: float) -> int:
-        """How many rows one call may have to stay within that time; at least 1.
+        """How many rows one call may have to stay within that time, or to take twice what any call takes; at least 1.
 
-        >>> Cost(per_call=100, per_row=10).rows_within(1_100), Cost(per_call=100).rows_within(50)
-        (100, 1)
+        >>> Cost(per_call=100, per_row=10).rows_within(1_100), Cost(per_call=100, per_row=10).rows_within(50)
+        (100, 10)
         """
         if self.per_row <= 0:
-            return 1 if self.per_call > nanoseconds else 1 << 30
-        return max(1, int((nanoseconds - self.per_call) / self.per_row))
+            return 1 << 30
+        return max(1, int(max(nanoseconds - self.per_call, self.per_call) / self.per_row))
 
     def learn(self, rows: int, nanoseconds: int) -> None:
         """Take a measurement in. One that is far off (the machine was busy) counts as no more than four times that."""
