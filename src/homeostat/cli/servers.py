@@ -11,6 +11,7 @@ from homeostat.ground.settings import load_settings
 @click.option("--host", help="Address to listen on  [default: 127.0.0.1; HOMEOSTAT_HOST]")
 @click.option("--port", type=int, help="Control plane  [default: 7700; 0 picks a free one; HOMEOSTAT_PORT]")
 @click.option("--serving-port", type=int, help="Predictions  [default: 7701; HOMEOSTAT_SERVING_PORT]")
+@click.option("--workers", type=int, help="Serving workers that share their port  [default: 1; HOMEOSTAT_WORKERS]")
 @click.option("--parent-watch", is_flag=True, hidden=True, help="End when standard input ends.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document when ready.")
 def up(
@@ -19,13 +20,14 @@ def up(
     host: str | None,
     port: int | None,
     serving_port: int | None,
+    workers: int | None,
     parent_watch: bool,
     as_json: bool,
 ) -> None:
     """Run control plane, loop and serving in one process tree until Ctrl-C."""
     from homeostat.server.up import Home, run_home  # the web stack costs half a second; only servers pay it
 
-    settings = load_settings(home=home, host=host, port=port, serving_port=serving_port)
+    settings = load_settings(home=home, host=host, port=port, serving_port=serving_port, workers=workers)
 
     def say(url: str, running: Home) -> None:
         serving = running.supervisor.url
