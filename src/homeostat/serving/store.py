@@ -43,3 +43,19 @@ serving_wal = sa.Table(
     sa.Column("offset", sa.BigInteger, nullable=False),
     sa.Column("rows", sa.BigInteger, nullable=False),
 )
+
+serving_compiled = sa.Table(
+    "serving_compiled",
+    metadata,
+    # The digest of the package it was made from: the same package in another version has the same compiled scorer.
+    sa.Column("package", sa.String(64), primary_key=True),
+    sa.Column("task", sa.String(16), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("blob", sa.String(64), nullable=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("signed", sa.JSON(none_as_null=True), nullable=True),
+    sa.Column("report", sa.JSON, nullable=False),
+    # Why the last worker that wanted to load it served the original instead.
+    sa.Column("trouble", sa.Text, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+)
