@@ -1,20 +1,28 @@
-"""MLflow's scoring protocol, `POST /invocations`: four JSON forms, or CSV with a header line (SageMaker's too)."""
+"""`POST /invocations`: MLflow's scoring protocol, and SageMaker's, which is the same path in other formats.
 
-import csv
-import io
-import json
+MLflow sends JSON in four forms, CSV with a header line, or Parquet. SageMaker adds CSV without one, JSON Lines and
+NumPy arrays, the choice of the answer's format by `Accept`, and its own headers.
+"""
+
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from homeostat.ground.errors import HomeostatError, Invalid
+from homeostat.compat import sagemaker
+from homeostat.compat.csv_rows import rows_of_csv
+from homeostat.compat.mlflow_json import read_json, rows_of_json
+from homeostat.compat.parquet_rows import rows_of_parquet
+from homeostat.ground.errors import HomeostatError
+from homeostat.serving.outputs import column_names
 from homeostat.serving.types import Decoded, Encoded, PredictReply, WrongContentType
 
-FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+PARQUET = "application/vnd.apache.parquet"
+TYPES = (sagemaker.JSON, sagemaker.CSV, PARQUET, sagemaker.LINES, sagemaker.NPY)
 
+_PARAMETERS = frozenset({"charset", "header", "label_size"})
+_CODES = {404: "RESOURCE_DOES_NOT_EXIST", 503: "TEMPORARILY_UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
 _encode = msgspec.json.Encoder().encode
-_CODES = {404: "RESOURCE_DOES_NOT_EXIST", 503: "TEMPORARILY_UNAVAILABLE"}
 
 
 class MlflowScoring:
@@ -23,33 +31,48 @@ class MlflowScoring:
     protocol = "mlflow"
 
     def decode(self, body: bytes, header: Callable[[str], str | None]) -> Decoded:
-        """Columns from whichever form the body has.
+        """Rows from whichever form the body has.
 
         Raises:
-            WrongContentType: for anything but JSON or CSV in UTF-8.
+            WrongContentType: for a format that is not read here, or another character set than UTF-8.
             Invalid: naming the part that is wrong.
         """
-        kind, _, rest = (header("content-type") or "application/json").lower().partition(";")
-        _check_charset(rest)
-        match kind.strip():
-            case "application/json":
-                return Decoded(inputs=columns_of(read_json(body)))
-            case "text/csv":
-                return Decoded(inputs=read_csv(body), is_text=True)
-        raise WrongContentType(
-            f"content type {kind.strip()!r} is not read here",
-            field="content-type",
-            next_step="send application/json or text/csv",
-        )
+        wish = sagemaker.wish_of(header)
+        kind, parameters = content_type(header("content-type"))
+        match kind:
+            case sagemaker.JSON:
+                decoded = rows_of_json(read_json(body))
+            case sagemaker.CSV:
+                decoded = rows_of_csv(body, parameters.get("header", ""))
+            case sagemaker.LINES:
+                decoded = sagemaker.rows_of_lines(body)
+            case sagemaker.NPY:
+                decoded = sagemaker.rows_of_npy(body)
+            case _:
+                decoded = rows_of_parquet(body)
+        decoded.wish = wish
+        decoded.request_ids = sagemaker.request_ids(decoded, header)
+        return decoded
 
-    def encode(self, reply: PredictReply, wish: Any) -> Encoded:  # noqa: ARG002  this protocol has no wishes
-        """`{"predictions": [...], "request_ids": [...]}`; labels come in later under these ids."""
-        body = {
-            "predictions": reply.scores,
-            "request_ids": reply.request_ids,
-            "parameters": {"versions": reply.versions, "arms": reply.arms},
-        }
-        return Encoded(body=_encode(body), headers=[("content-type", "application/json")])
+    def encode(self, reply: PredictReply, wish: Any) -> Encoded:
+        """`{"predictions": [...], "request_ids": [...]}`, or another format; labels come in later under these ids."""
+        wished = wish or sagemaker.Wish(sagemaker.JSON)
+        match wished.format:
+            case sagemaker.CSV:
+                body = sagemaker.csv_reply(reply)
+            case sagemaker.LINES:
+                body = sagemaker.lines_reply(reply)
+            case sagemaker.NPY:
+                body = sagemaker.npy_reply(reply)
+            case _:
+                body = _encode(
+                    {
+                        "predictions": reply.scores if reply.table is None else predictions_of(reply),
+                        "request_ids": reply.request_ids,
+                        "parameters": {"versions": reply.versions, "arms": reply.arms},
+                    }
+                )
+        return Encoded(body=body, headers=sagemaker.reply_headers(reply, wished))
 
     def encode_error(self, error: HomeostatError, status: int) -> bytes:
         """MLflow's `error_code` and `message`, and our own fields; never a stack trace."""
@@ -57,139 +80,35 @@ class MlflowScoring:
         return _encode({"error_code": code, "message": str(error)} | error.as_dict())
 
 
-def read_json(body: bytes) -> dict[str, Any]:
-    """The object in the body; NaN is read too, for MLflow's own client writes it.
+def predictions_of(reply: PredictReply) -> list[Any]:
+    """Several values a row: by name where the model names them, as MLflow writes a data frame."""
+    rows: list[list[float]] = reply.table.tolist()
+    names = column_names(reply.signature, reply.table.shape[1])
+    return [dict(zip(names, row, strict=True)) for row in rows] if names else rows
+
+
+def content_type(text: str | None) -> tuple[str, dict[str, str]]:
+    """The kind of body and the parameters behind it; JSON when nobody says.
+
+    >>> content_type("Text/CSV; charset=utf-8; header=absent")
+    ('text/csv', {'charset': 'utf-8', 'header': 'absent'})
 
     Raises:
-        Invalid: when it is not a JSON object.
+        WrongContentType: for what is not read here.
     """
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        value = _read_lenient(body)
-    except RecursionError as error:
-        raise Invalid("the body is nested too deeply", field="body", next_step="send flat columns") from error
-    if not isinstance(value, dict):
-        raise Invalid("the body is not a JSON object", field="body", next_step=f"send one of {', '.join(FORMS)}")
-    return value
-
-
-def columns_of(body: dict[str, Any]) -> dict[str, list[Any]]:
-    """Columns of the one form the object holds.
-
-    Raises:
-        Invalid: when it holds none or several, or the form is not well made.
-    """
-    found = [form for form in FORMS if form in body]
-    if len(found) != 1:
-        raise Invalid(
-            f"the body holds {' and '.join(found) if found else 'none of the input forms'}",
-            field=found[0] if found else "body",
-            next_step=f"send exactly one of {', '.join(FORMS)}",
-        )
-    unknown = body.keys() - {found[0], "params"}
+    if text is None or text == sagemaker.JSON:
+        return sagemaker.JSON, {}
+    kind, *rest = (part.strip() for part in text.lower().split(";"))
+    parameters = {name.strip(): value.strip(' "') for name, _, value in (part.partition("=") for part in rest if part)}
+    if kind not in TYPES:
+        raise _wrong(f"content type {kind!r:.80} is not read here", f"send {', '.join(TYPES)}")
+    if parameters.get("charset", "utf-8") not in {"utf-8", "utf8"}:
+        raise _wrong(f"charset {parameters['charset']!r:.40} is not read here", "send UTF-8")
+    unknown = parameters.keys() - _PARAMETERS
     if unknown:
-        raise Invalid(f"unknown key {min(unknown)!r}", field=min(unknown), next_step="leave it out")
-    return _READERS[found[0]](body[found[0]], found[0])
+        raise _wrong(f"content type parameter {min(unknown)!r:.40} is not known", "leave it out")
+    return kind, parameters
 
 
-def read_csv(body: bytes) -> dict[str, list[Any]]:
-    """Columns of text, named by the first line.
-
-    Raises:
-        Invalid: when a line has another number of fields, or a name comes twice.
-    """
-    try:
-        rows = [row for row in csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise Invalid(f"the body is not CSV: {error}", field="body", next_step="send CSV in UTF-8") from error
-    if not rows:
-        raise Invalid("the body is empty", field="body", next_step="send a header line and a line a row")
-    names = rows[0]
-    _check_names(names, "body")
-    return _columns(names, rows[1:], "body")
-
-
-def _split(value: Any, form: str) -> dict[str, list[Any]]:
-    if (
-        not isinstance(value, dict)
-        or not isinstance(value.get("columns"), list)
-        or not isinstance(value.get("data"), list)
-    ):
-        raise _malformed(form, '{"columns": [...], "data": [[...], ...]}')
-    if not all(isinstance(row, list) for row in value["data"]):
-        raise _malformed(form, "a list of rows under data")
-    names = value["columns"]
-    _check_names(names, form)
-    return _columns(names, value["data"], form)
-
-
-def _records(value: Any, form: str) -> dict[str, list[Any]]:
-    if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
-        raise _malformed(form, "[{column: value, ...}, ...]")
-    names = list(value[0])
-    for number, row in enumerate(value):
-        if row.keys() != value[0].keys():
-            wrong = min(row.keys() ^ value[0].keys())
-            raise Invalid(
-                f"{form}: row {number} and row 0 differ in column {wrong!r}",
-                field=wrong,
-                next_step="give every row the same columns",
-            )
-    return {name: [row[name] for row in value] for name in names}
-
-
-def _by_column(value: Any, form: str) -> dict[str, list[Any]]:
-    if isinstance(value, list):
-        return _records(value, form)
-    if not isinstance(value, dict) or not value or not all(isinstance(values, list) for values in value.values()):
-        raise _malformed(form, "{column: [values], ...}")
-    return value
-
-
-_READERS: dict[str, Callable[[Any, str], dict[str, list[Any]]]] = {
-    "dataframe_split": _split,
-    "dataframe_records": _records,
-    "instances": _by_column,
-    "inputs": _by_column,
-}
-
-
-def _columns(names: list[str], rows: list[list[Any]], form: str) -> dict[str, list[Any]]:
-    for number, row in enumerate(rows):
-        if len(row) != len(names):
-            raise Invalid(
-                f"{form}: row {number} has {len(row)} values for {len(names)} columns",
-                field=form,
-                next_step="give every row one value a column",
-            )
-    if not rows:
-        return {name: [] for name in names}
-    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-
-
-def _check_names(names: list[Any], form: str) -> None:
-    if not all(isinstance(name, str) for name in names):
-        raise _malformed(form, "column names that are text")
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Invalid(f"{form}: column {twice!r} comes twice", field=twice, next_step="send each column once")
-
-
-def _read_lenient(body: bytes) -> Any:
-    try:
-        value = json.loads(body)
-        json.dumps(value, ensure_ascii=False).encode()  # it also lets half surrogates through, which nothing can store
-        return value
-    except (ValueError, RecursionError) as error:
-        raise Invalid(f"the body is not JSON: {error}", field="body", next_step="send JSON in UTF-8") from error
-
-
-def _check_charset(parameters: str) -> None:
-    charset = parameters.partition("charset=")[2].split(";")[0].strip(' "')
-    if charset not in {"", "utf-8", "utf8"}:
-        raise WrongContentType(f"charset {charset!r} is not read here", field="content-type", next_step="send UTF-8")
-
-
-def _malformed(form: str, wanted: str) -> Invalid:
-    return Invalid(f"{form} is not well made", field=form, next_step=f"send {wanted}")
+def _wrong(what: str, next_step: str) -> WrongContentType:
+    return WrongContentType(what, field="content-type", next_step=next_step)

@@ -15,12 +15,14 @@ from homeostat.compat.oip_tensors import rows_of
 from homeostat.compat.oip_types import FloatRequest, InferReply, InferRequest, Output, OutputTensor
 from homeostat.ground.errors import HomeostatError, Invalid
 from homeostat.serving.outputs import NAMES, NamedOutput, outputs_of
-from homeostat.serving.types import Decoded, Encoded, PredictReply
+from homeostat.serving.types import Decoded, Encoded, PredictReply, WrongContentType
 
 HEAD_LENGTH = "inference-header-content-length"
 
 _FLOATS = frozenset({"FP64", "FP32"})
 _OTHERS = re.compile(rb"BYTES|INT|BOOL|[FP]16").search
+# The third is what curl says of -d, and some clients say nothing else.
+_TYPES = ("application/json", "application/octet-stream", "application/x-www-form-urlencoded")
 _JSON = ("content-type", "application/json")
 _BINARY = ("content-type", "application/octet-stream")
 _decode = msgspec.json.Decoder(InferRequest).decode
@@ -38,8 +40,10 @@ class OpenInference:
         """Rows from tensors.
 
         Raises:
+            WrongContentType: for a body that says it is something else.
             Invalid: naming the tensor or the part of the body that is wrong.
         """
+        _check_type(header("content-type"))
         head_length = header(HEAD_LENGTH)
         if head_length is None:
             request = read_head(body)
@@ -146,6 +150,16 @@ def read_head(body: bytes) -> InferRequest:
         raise Invalid("the body is nested too deeply", field="body", next_step="send [n] or [n, columns]") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"the body is not JSON: {error}", field="body", next_step="send JSON in UTF-8") from error
+
+
+def _check_type(content_type: str | None) -> None:
+    if content_type is None or content_type == "application/json" or content_type.lower().startswith(_TYPES):
+        return
+    raise WrongContentType(
+        f"content type {content_type!r:.80} is not read here",
+        field="content-type",
+        next_step="send application/json, or application/octet-stream with binary tensors",
+    )
 
 
 def _read(body: bytes) -> InferRequest:

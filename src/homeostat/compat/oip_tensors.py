@@ -60,8 +60,11 @@ def matrix_of(tensor: Tensor) -> Any:
             f"has datatype {tensor.datatype!r:.40} and two dimensions",
             "send numbers, or one tensor a column, shape [n] or [n, 1]",
         )
-    is_binary = isinstance(data, np.ndarray)
-    matrix = data.astype(np.float64, copy=False) if is_binary else _matrix_of_json(tensor, data)
+    if isinstance(data, np.ndarray):
+        with np.errstate(invalid="ignore"):  # a NaN may be of the kind that signals
+            matrix = data.astype(np.float64, copy=False)
+    else:
+        matrix = _matrix_of_json(tensor, data)
     if matrix.size != rows * width or (matrix.ndim == 2 and matrix.shape != (rows, width)):
         count = matrix.size if matrix.ndim == 1 else _shown(list(matrix.shape))
         raise _invalid(tensor, f"holds {count} values, its shape says {_shown(tensor.shape)}", "mend shape or data")

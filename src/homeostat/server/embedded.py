@@ -12,8 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from homeostat.compat.mlflow_scoring import MlflowScoring
-from homeostat.compat.oip import OpenInference
+from homeostat.compat.translators import translators
 from homeostat.ground.clock import SECOND, SystemClock, parse_duration
 from homeostat.ground.errors import HomeostatError, Unavailable, http_status
 from homeostat.ground.settings import Settings
@@ -55,7 +54,7 @@ class ServingApp:
                 self._running = await asyncio.to_thread(self._open)
                 self._front = Front(
                     self._running.plane,
-                    {"infer": OpenInference(), "invocations": MlflowScoring()},
+                    translators(),
                     version=package_version("homeostat"),
                 )
 

@@ -29,9 +29,8 @@ from typing import Any
 import msgspec
 import psutil  # type: ignore[import-untyped]  # it ships none
 
-from homeostat.compat.mlflow_scoring import MlflowScoring
-from homeostat.compat.oip import OpenInference
 from homeostat.compat.oip_grpc import grpc_connection
+from homeostat.compat.translators import translators
 from homeostat.ground.clock import SECOND, Clock, DrivenClock, SystemClock, from_iso, parse_duration
 from homeostat.ground.errors import HomeostatError, Invalid, Unavailable, exit_code
 from homeostat.ground.ports import Served
@@ -191,7 +190,7 @@ async def _serve(plane: DataPlane, options: Options, listener: socket.socket) ->
     afterwards = Afterwards(settings.access_log, traced=True)
     front = Front(
         plane,
-        {"infer": OpenInference(), "invocations": MlflowScoring()},
+        translators(),
         version=package_version("homeostat"),
         # Taken out, so that no model's code finds it in the environment.
         key=os.environ.pop("HOMEOSTAT_WORKER_KEY", ""),

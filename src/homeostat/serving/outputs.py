@@ -7,8 +7,8 @@ import msgspec
 from homeostat.ground.records import Signature
 from homeostat.serving.types import PredictReply
 
-SCORE, LABEL, PROBABILITIES, OUTPUTS, REQUEST_ID = "score", "label", "probabilities", "outputs", "request_id"
-NAMES = (SCORE, LABEL, PROBABILITIES, OUTPUTS, REQUEST_ID)
+SCORE, CLASS, PROBABILITIES, OUTPUTS, REQUEST_ID = "score", "class", "probabilities", "outputs", "request_id"
+NAMES = (SCORE, CLASS, PROBABILITIES, OUTPUTS, REQUEST_ID)
 """Every name an output can have; which of them there are depends on the model."""
 
 
@@ -26,7 +26,7 @@ def outputs_of(reply: PredictReply) -> list[NamedOutput]:
     """Every output of the reply, the score first and the ids last.
 
     `score` is one number a row. A classifier of several classes has the likeliest one's index there, its name in
-    `label` and all of them in `probabilities`; a model of several values a row has them all in `outputs`.
+    `class` and all of them in `probabilities`; a model of several values a row has them all in `outputs`.
     """
     rows = [len(reply.scores)]
     found = [NamedOutput(SCORE, "FP64", rows, reply.scores)]
@@ -34,8 +34,8 @@ def outputs_of(reply: PredictReply) -> list[NamedOutput]:
         signature = reply.signature
         if signature is not None and signature.task == "multiclass":
             if len(signature.classes) == reply.table.shape[1]:
-                labels = [signature.classes[int(score)] for score in reply.scores]
-                found.append(NamedOutput(LABEL, "BYTES", rows, labels))
+                likeliest = [signature.classes[int(score)] for score in reply.scores]
+                found.append(NamedOutput(CLASS, "BYTES", rows, likeliest))
             found.append(NamedOutput(PROBABILITIES, "FP64", list(reply.table.shape), reply.table))
         else:
             found.append(NamedOutput(OUTPUTS, "FP64", list(reply.table.shape), reply.table))
@@ -48,7 +48,7 @@ def announced(signature: Signature) -> list[dict[str, Any]]:
     found = [_tensor(SCORE, "FP64", -1)]
     if signature.task == "multiclass":
         if signature.classes:
-            found.append(_tensor(LABEL, "BYTES", -1))
+            found.append(_tensor(CLASS, "BYTES", -1))
         found.append(_tensor(PROBABILITIES, "FP64", -1, len(signature.classes) or -1))
     elif len(signature.outputs) > 1:
         found.append(_tensor(OUTPUTS, "FP64", -1, len(signature.outputs)))
