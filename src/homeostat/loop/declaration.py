@@ -88,6 +88,11 @@ def get_declaration(conn: Connection, model: str) -> Declaration:
     return msgspec.convert(row, Declaration)
 
 
+def is_declared(conn: Connection, model: str) -> bool:
+    """Whether a file declares the model."""
+    return conn.execute(sa.select(declarations.c.model).where(declarations.c.model == model)).first() is not None
+
+
 def list_declarations(conn: Connection) -> list[Declaration]:
     """Every applied declaration, by name."""
     rows = conn.execute(sa.select(declarations.c.data).order_by(declarations.c.model)).scalars()

@@ -52,9 +52,19 @@ class Promoted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def promote(
-    conn: Connection, model: str, version: int, stage: str, *, at: int, actor: str, reason: str = ""
+    conn: Connection,
+    model: str,
+    version: int,
+    stage: str,
+    *,
+    at: int,
+    actor: str,
+    reason: str = "",
+    evidence: Mapping[str, Any] | None = None,
 ) -> Promoted:
     """Put a version into a stage if it shows what the stage requires; where another's word is needed, ask for it.
+
+    `evidence` goes into the ledger beside the requirements.
 
     Raises:
         Refused: when a requirement is not met; the message has each with its numbers.
@@ -68,8 +78,8 @@ def promote(
     _refuse_failed(found, stage, findings)
     if declared.approval:
         return Promoted(request=_ask(conn, found, stage, at=at, actor=actor, reason=reason))
-    evidence = {"requirements": msgspec.to_builtins(findings)}
-    move = enter_stage(conn, model, found.version, stage, at=at, actor=actor, reason=reason, evidence=evidence)
+    shown = {"requirements": msgspec.to_builtins(findings)} | dict(evidence or {})
+    move = enter_stage(conn, model, found.version, stage, at=at, actor=actor, reason=reason, evidence=shown)
     return Promoted(move=move)
 
 

@@ -159,6 +159,19 @@ def update_version(
     return get_version(conn, model, version)
 
 
+def keep_signature(
+    conn: Connection, model: str, version: int, signature: Signature, *, at: int, actor: str
+) -> ModelVersion:
+    """Note what somebody who looked at a version found; one whose answers are known keeps what it has."""
+    found = get_version(conn, model, version)
+    if not found.signature.task:
+        plain = msgspec.to_builtins(signature)
+        _set(conn, model_key(conn, model, lock=True), found.version, signature=plain, updated=at)
+        data = {"version": found.version, "task": signature.task, "obstacle": signature.obstacle}
+        append_event(conn, "version.inspected", subject=model, at=at, actor=actor, data=data)
+    return get_version(conn, model, version)
+
+
 def delete_version(conn: Connection, model: str, version: int, *, at: int, actor: str) -> None:
     """Take a version out of sight. Aliases on it are taken away (the ledger says so); its number is never reused."""
     key = model_key(conn, model, lock=True)

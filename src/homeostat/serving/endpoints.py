@@ -10,11 +10,13 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from homeostat.ground.errors import Invalid, NotFound
-from homeostat.ground.ids import check_name, new_id
+from homeostat.ground.ids import new_id
 from homeostat.serving.store import serving_endpoints, serving_generation
 from homeostat.serving.types import FULL, Arm, Endpoint
 from homeostat.store.dialect import add_up, upsert
 from homeostat.store.events import append_event
+
+MAX_NAME = 128
 
 
 def set_routing(
@@ -37,7 +39,7 @@ def set_routing(
     Raises:
         Invalid: when the arms do not add up or name a version twice.
     """
-    check_name(name, what="endpoint")
+    _check_name(name)
     check_routing(arms, shadows)
     before = find_endpoint(conn, name)
     endpoint = Endpoint(
@@ -55,6 +57,24 @@ def set_routing(
         conn, "endpoint.routed", subject=model, at=at, actor=actor, reason=reason, data=_told(endpoint, before)
     )
     return endpoint.generation
+
+
+def is_endpoint_name(name: str) -> bool:
+    """Whether an endpoint can be called so: what a model may be called, unless that is too long.
+
+    >>> is_endpoint_name("late arrival"), is_endpoint_name("a/b"), is_endpoint_name("x" * 129)
+    (True, False, False)
+    """
+    return 0 < len(name) <= MAX_NAME and name.isprintable() and name.strip() == name and not set(name) & set("/:")
+
+
+def _check_name(name: str) -> None:
+    if not is_endpoint_name(name):
+        raise Invalid(
+            f"{name!r:.200} cannot be the name of an endpoint",
+            field="name",
+            next_step=f"use 1 to {MAX_NAME} printable characters without '/' and ':'",
+        )
 
 
 def check_routing(arms: Sequence[Arm], shadows: Sequence[int] = ()) -> None:
