@@ -102,7 +102,8 @@ def _call(front: Front, name: str, run: Run, message: bytes, headers: dict[str, 
 # Rows ----------------------------------------------------------------------------------------------------------------
 
 
-def _infer(front: Front, request: Any, headers: dict[str, str], reply: Callable[[Any], None]) -> None:  # noqa: ARG001  metadata says nothing about rows
+def _infer(front: Front, request: Any, headers: dict[str, str], reply: Callable[[Any], None]) -> None:
+    front.check_key(headers)
     decoded = decoded_of(request)
 
     def answer(given: PredictReply | HomeostatError) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from homeostat.compat.mlflow_json import columns_of_records, read_json, rows_of_lists
 from homeostat.ground.errors import Invalid
 from homeostat.serving.outputs import column_names
-from homeostat.serving.types import Decoded, PredictReply
+from homeostat.serving.types import Decoded, NotAcceptable, PredictReply
 
 JSON, CSV, LINES, NPY = "application/json", "text/csv", "application/jsonlines", "application/x-npy"
 FORMATS = (JSON, CSV, LINES, NPY)
@@ -26,12 +26,6 @@ VARIANT = "x-amzn-invoked-production-variant"
 _MAX_ATTRIBUTES = 1_024
 _NPY_HEAD = 10_000
 _encode_lines = msgspec.json.Encoder().encode_lines
-
-
-class NotAcceptable(Invalid):
-    """None of the formats the caller takes is one we write."""
-
-    code = "not_acceptable"
 
 
 class Wish(msgspec.Struct, gc=False):

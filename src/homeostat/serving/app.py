@@ -31,9 +31,16 @@ from homeostat.serving.dataplane import DataPlane
 from homeostat.serving.http import Headers, HttpRequest, Respond
 from homeostat.serving.lanes import Overloaded
 from homeostat.serving.metrics import all_snapshots, exposition
-from homeostat.serving.routes import WORKER_KEY, Target, find_target
+from homeostat.serving.routes import TARGET_MODEL, TARGET_VARIANT, WORKER_KEY, Target, find_target
 from homeostat.serving.table import live_version
-from homeostat.serving.types import Decoded, PredictReply, PredictRequest, Translator, WrongContentType
+from homeostat.serving.types import (
+    Decoded,
+    NotAcceptable,
+    PredictReply,
+    PredictRequest,
+    Translator,
+    WrongContentType,
+)
 
 LARGE_BODY = 256 << 10
 """Bytes from which a body is read in a thread: others are answered meanwhile."""
@@ -41,6 +48,7 @@ MAX_READING = 32
 """Large bodies that may wait to be read; one more is told to come back."""
 
 _JSON = ("content-type", "application/json")
+_STATUS: dict[type, int] = {WrongContentType: 415, NotAcceptable: 406}
 _TEXT = ("content-type", "text/plain; charset=utf-8")
 _encode = msgspec.json.Encoder().encode
 
@@ -82,8 +90,9 @@ class Front:
         """Answer by calling `respond(status, headers, body)` once, now or later."""
         if self._afterwards is not None:
             respond = self._telling(request, respond)
-        if self._key and not hmac.compare_digest(request.headers.get(WORKER_KEY, "").encode(), self._key):
-            stranger = Unauthenticated("this worker answers its server only", next_step="call the server's port")
+        try:
+            self.check_key(request.headers)
+        except HomeostatError as stranger:
             self._refuse(respond, None, stranger)
             return
         target = self._target(request.path)
@@ -101,6 +110,15 @@ class Front:
             respond(405, [_JSON, ("allow", methods)], _encode(body))
         elif target is not None:
             self._tell(target, request, respond)
+
+    def check_key(self, headers: Mapping[str, str]) -> None:
+        """Refuse whoever is not the server of this worker, when it has one.
+
+        Raises:
+            Unauthenticated: for everybody else.
+        """
+        if self._key and not hmac.compare_digest(headers.get(WORKER_KEY, "").encode(), self._key):
+            raise Unauthenticated("this worker answers its server only", next_step="call the server's port")
 
     def infer(self, endpoint: str, version: str, decoded: Decoded, protocol: str, answer: Answer) -> None:
         """Answer rows that came some other way; hand the reply to `plane.after` once it is sent."""
@@ -258,6 +276,9 @@ class Front:
         named = query[0] if query else http.headers.get("x-model")
         if named:
             return named
+        archive = http.headers.get(TARGET_MODEL)
+        if archive:  # what SageMaker calls a model is the file it would be loaded from
+            return archive.strip("/").removesuffix(".tar.gz")
         table = self.plane.table
         only = table.only_route()
         if only is not None:
@@ -275,14 +296,19 @@ class Front:
             version = version_number(target.version)
             live_version(self.plane.table.route(endpoint), version or 0)
             return version
-        wanted = http.headers.get("x-model-version")
+        wanted = http.headers.get("x-model-version") or http.headers.get(TARGET_VARIANT)
         if wanted is None:
             return None
-        if not wanted.isdecimal() or len(wanted) > 18:
+        if wanted.isdecimal() and len(wanted) <= 18:
+            return int(wanted)
+        arms = {arm.arm: arm.version for arm in self.plane.table.route(endpoint).endpoint.arms}
+        if wanted not in arms:
             raise Invalid(
-                f"{wanted!r:.40} is not a version number", field="X-Model-Version", next_step="send a number, like 3"
+                f"{wanted!r:.40} is neither a version number nor an arm",
+                field="X-Model-Version",
+                next_step=f"send a number, like 3, or one of {', '.join(arms)}",
             )
-        return int(wanted)
+        return arms[wanted]
 
     def _reject(self, request: PredictRequest, translator: Translator, respond: Respond, error: Exception) -> None:
         """Refuse a request that no version has seen, and log it."""
@@ -297,7 +323,7 @@ class Front:
     def _refuse(
         self, respond: Respond, translator: Translator | None, error: HomeostatError, status: int | None = None
     ) -> None:
-        status = status or (415 if isinstance(error, WrongContentType) else http_status(error))
+        status = status or next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), http_status(error))
         body = translator.encode_error(error, status) if translator else _encode(error.as_dict())
         headers: Headers = [_JSON]
         if status == 503:

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 WORKER_KEY = "x-homeostat-worker-key"
 """Header with which the control plane shows who it is, when it alone may call the worker."""
+TARGET_MODEL, TARGET_VARIANT = "x-amzn-sagemaker-target-model", "x-amzn-sagemaker-target-variant"
+"""Headers with which SageMaker names an endpoint, and a version or an arm of it."""
 
 
 class Target(NamedTuple):

@@ -8,6 +8,7 @@ import msgspec
 from homeostat.ground.errors import NotFound, Unavailable
 from homeostat.ground.ports import Served
 from homeostat.serving.cost import Cost, warmed_up
+from homeostat.serving.outputs import announced
 from homeostat.serving.types import FULL, Arm, Endpoint
 
 KEPT_WARM = 2
@@ -150,7 +151,7 @@ def describe(route: Route, version: int | None = None) -> dict[str, Any]:
         "versions": [str(one) for one in (route.endpoint.versions if version is None else (version,))],
         "platform": "homeostat",
         "inputs": [_tensor(column.name, _DATATYPES[column.dtype]) for column in served.signature.inputs],
-        "outputs": [_tensor("score", "FP64"), _tensor("request_id", "BYTES")],
+        "outputs": announced(served.signature),
         "parameters": {
             "model": route.endpoint.model,
             "task": served.signature.task,

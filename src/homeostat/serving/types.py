@@ -152,3 +152,9 @@ class WrongContentType(Invalid):
     """The body is of a kind this route does not read; HTTP 415."""
 
     code = "wrong_content_type"
+
+
+class NotAcceptable(Invalid):
+    """None of the formats the caller takes is one we write; HTTP 406."""
+
+    code = "not_acceptable"
