@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from homeostat.cli import packages, registry
+from homeostat.cli import compiling, packages, registry
 from homeostat.cli.options import client, common
 from homeostat.cli.show import fields, show_json, table
 
@@ -17,6 +17,7 @@ def model() -> None:
 
 model.add_command(packages.verify)
 model.add_command(packages.export)
+model.add_command(compiling.compile_)
 for command in registry.COMMANDS:
     model.add_command(command)
 
@@ -49,11 +50,20 @@ def show(name: str, *, home: str | None, url: str | None, as_json: bool) -> None
     click.echo()
     table(
         [
-            (item["version"], item["created"], item["flavor"], _metrics(item["metrics"]), item["cause"])
+            (
+                item["version"],
+                item["created"],
+                item["flavor"],
+                item["scorer"]["kind"],
+                _metrics(item["metrics"]),
+                item["cause"],
+            )
             for item in view["versions"]
         ],
-        header=("version", "created", "flavor", "metrics", "cause"),
+        header=("version", "created", "flavor", "scorer", "metrics", "cause"),
     )
+    for item in view["versions"][:1]:
+        click.echo(f"\n{item['scorer']['kind']} scorer of version {item['version']}: {item['scorer']['why']}")
     click.echo()
     ledger = [row for row in view["ledger"] if row["alias"] == "champion"]
     table(

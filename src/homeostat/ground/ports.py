@@ -5,6 +5,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+NATIVE = "native"
+"""The scorer that reads the package itself, by the library the model was trained with."""
+
 
 class Scorer(Protocol):
     """A loaded model: a float64 matrix (rows x feature columns, NaN = missing) in, float64 scores out.
@@ -33,3 +36,5 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     features: Any
     direct: tuple[int, ...] | None = None
     """Place of each vector column among the signature's inputs, when the vectors are the request's own numbers."""
+    scorer_kind: str = NATIVE
+    """'native', or the kind of the compiled scorer that answers in its place."""

@@ -1,4 +1,4 @@
-"""The training child: collect, train, evaluate, each reported as one JSON line as soon as it is done.
+"""The training child: collect, train, evaluate, compile, each reported as one JSON line as soon as it is done.
 
 It runs the user's code, so it may raise, hang or die; the server process only reads its lines. It ends by itself when
 its parent goes away, and it never writes to the catalogue.
@@ -19,6 +19,7 @@ from homeostat.datasets.frames import put_dataset, read_fragments
 from homeostat.datasets.types import DatasetVersion
 from homeostat.evaluation.gates import NoSliceWorse
 from homeostat.evaluation.judge import evaluate, judge
+from homeostat.evaluation.types import GateResult
 from homeostat.features.compiled import FeatureSet
 from homeostat.features.encoding import encode_frame, fit_columns
 from homeostat.features.offline import training_frame
@@ -27,7 +28,9 @@ from homeostat.ground.clock import to_iso
 from homeostat.ground.errors import HomeostatError, Invalid, UserCodeFailed
 from homeostat.ground.records import FeatureColumn, Signature
 from homeostat.ground.settings import Settings
+from homeostat.loop.compiling import compile_package
 from homeostat.loop.job import Job, Report
+from homeostat.loop.reference_rows import training_rows
 from homeostat.loop.served import version_features
 from homeostat.loop.training import TrainingRun, TrainingSet
 from homeostat.loop.types import ModelSpec
@@ -184,6 +187,25 @@ class Workshop:
             "champion": job.champion,
         }
 
+    def compile(self) -> dict[str, Any]:
+        """A scorer that answers faster, if one agrees with the package on the training rows; unless a gate failed."""
+        verdicts = [msgspec.convert(item, GateResult) for item in self.job.done["evaluate"]["gates"]]
+        if not all(verdict.passed for verdict in verdicts) and not self.job.forced:
+            return {}
+        trained = self.job.done["train"]
+        signature = msgspec.convert(trained["signature"], Signature)
+        package = msgspec.convert(trained["package"], StoredPackage)
+        outcome = compile_package(
+            self.blobs,
+            package.flavor,
+            {path: self.blobs.get(file.digest) for path, file in package.manifest.items()},
+            signature,
+            self._own_scorer(package, signature.task),
+            training_rows(signature.columns, self.rows(newest=False).select(self.features.names)),
+            allow_pickle=package.permission is not None,
+        )
+        return {"outcome": msgspec.to_builtins(outcome)}
+
     def _own_scorer(self, package: StoredPackage, task: str) -> Any:
         """The package this child made: not signed yet, and a pickle only if the training function allowed it."""
         allowed = package.permission is not None
@@ -221,7 +243,7 @@ class Workshop:
         return training_frame(features, examples, times=str(self.spec.examples.time), root=self.root)
 
 
-STEPS = ("collect", "train", "evaluate")
+STEPS = ("collect", "train", "evaluate", "compile")
 
 
 def run_job(job: Job, out: IO[bytes]) -> None:

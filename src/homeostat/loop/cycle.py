@@ -18,6 +18,8 @@ from homeostat.ground.records import ColumnBins, Signature
 from homeostat.ground.settings import Settings
 from homeostat.loop import releases
 from homeostat.loop.child_process import TrainingChild, TrainingFailed
+from homeostat.loop.compile_job import Outcome, left_alone
+from homeostat.loop.compiled import keep_compiled
 from homeostat.loop.declaration import Declaration, get_declaration
 from homeostat.loop.durable import Attempt, Cycle, End, Step, Wait, submit
 from homeostat.loop.job import Job, Report
@@ -87,7 +89,10 @@ class CycleSteps:
         return child | rest
 
     def run_child(self, attempt: Attempt) -> None:
-        """Collect, train and evaluate in a child process, committing each step as it is reported."""
+        """Collect, train, evaluate and compile in a child process, committing each step as it is reported.
+
+        A child that dies or hangs while it compiles has trained all the same: the original scorer serves.
+        """
         job = self._job(attempt)
         timeout = job.declaration.train_timeout or parse_duration(self._settings.train_timeout)
         commits: dict[str, Callable[[Connection, Attempt, Job, Report], None]] = {
@@ -96,10 +101,18 @@ class CycleSteps:
             "evaluate": self._commit_evaluate,
         }
         with TrainingChild(job, timeout=timeout, lost=attempt.lost) as child:
-            for report in child.reports():
+            try:
+                for report in child.reports():
+                    with attempt.commit() as conn:
+                        if report.step in commits:
+                            commits[report.step](conn, attempt, job, report)
+                        attempt.record(conn, report.step, report.result)
+            except TrainingFailed as error:
+                if CHILD_STEPS[-1] not in attempt.results:
+                    raise
                 with attempt.commit() as conn:
-                    commits[report.step](conn, attempt, job, report)
-                    attempt.record(conn, report.step, report.result)
+                    outcome = left_alone(f"compiling it failed: {error.message}")
+                    attempt.record(conn, "compile", {"outcome": msgspec.to_builtins(outcome)})
             log = child.log()
         if log:
             with attempt.commit() as conn:
@@ -121,6 +134,7 @@ class CycleSteps:
             champion=champion,
             done={name: attempt.results[name] for name in CHILD_STEPS if name in attempt.results},
             memory_mb=self._settings.train_memory_mb,
+            forced=cycle.forced,
         )
 
     def _commit_collect(self, conn: Connection, attempt: Attempt, job: Job, report: Report) -> None:
@@ -193,6 +207,9 @@ class CycleSteps:
             declaration = get_declaration(conn, cycle.model)
             create_model(conn, cycle.model, at=at, actor=cycle.actor)
             version = self._register(conn, attempt, declaration, trained, at)
+            if compiled := attempt.results.get("compile", {}).get("outcome"):
+                outcome = msgspec.convert(compiled, Outcome)
+                keep_compiled(conn, self._blobs, self._settings, version, outcome, at=at, actor=cycle.actor)
             why = f"cycle {cycle.id}: {cycle.cause}"
             set_alias(
                 conn,

@@ -8,7 +8,7 @@ from homeostat.loop.declaration import Declaration
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """Collect, train and evaluate for one cycle; `done` holds the results of steps that a former child finished."""
+    """Collect, train, evaluate, compile for one cycle; `done` holds what the steps that a former child finished gave."""
 
     settings: dict[str, Any]
     declaration: Declaration
@@ -19,6 +19,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     champion: int | None
     done: dict[str, Any]
     memory_mb: int = 0
+    forced: bool = False
+    """Registered whatever the gates say."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

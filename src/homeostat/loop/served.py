@@ -10,8 +10,9 @@ from homeostat.features.online import OnlineReader, OnlineStore
 from homeostat.features.plain import PlainReader
 from homeostat.features.texts import TextTable
 from homeostat.ground.errors import Refused
-from homeostat.ground.ports import Served
+from homeostat.ground.ports import NATIVE, Served
 from homeostat.ground.records import Signature
+from homeostat.loop.compiled import Serving, compiled_scorer
 from homeostat.loop.usercode import load_model
 from homeostat.registry.formats.mlflow_model import example_of
 from homeostat.registry.inference import look_at
@@ -34,8 +35,8 @@ def load_served(database: Database, blobs: BlobStore, model: str, version: int, 
     with database.read() as conn:
         registered = get_version(conn, model, version)
     if not registered.signature.feature_hash:
-        return _load_plain(blobs, registered, trust)
-    scorer = load_version(blobs, registered, trust, may_run_code=True)
+        return _load_plain(database, blobs, registered, trust)
+    serving = _scorer(database, blobs, registered, trust)
     features = version_features(blobs, registered)  # after the signature was checked: a declared file is code
     store = _shared_store(database, features)
     store.refresh()
@@ -44,9 +45,10 @@ def load_served(database: Database, blobs: BlobStore, model: str, version: int, 
         model=model,
         version=version,
         signature=registered.signature,
-        scorer=scorer,
+        scorer=serving.scorer,
         features=reader,
         direct=reader.direct,
+        scorer_kind=serving.kind,
     )
 
 
@@ -54,7 +56,7 @@ _texts = TextTable()
 """One for all versions of this process: a shadow that takes the same columns is handed the vectors as they are."""
 
 
-def _load_plain(blobs: BlobStore, version: ModelVersion, trust: Trust) -> Served:
+def _load_plain(database: Database, blobs: BlobStore, version: ModelVersion, trust: Trust) -> Served:
     """A version that was registered by hand. One that nobody has looked at is looked at now, by each worker anew."""
     if not version.signature.task:
         signature = looked_at(blobs, version, trust)
@@ -65,15 +67,23 @@ def _load_plain(blobs: BlobStore, version: ModelVersion, trust: Trust) -> Served
                 next_step=f"mend it, then: homeostat model inspect {version.ref}",
             )
         version = msgspec.structs.replace(version, signature=signature)
-    scorer = load_version(blobs, version, trust, may_run_code=True, text_of=_texts.text_of)
+    serving = _scorer(database, blobs, version, trust)
     reader = PlainReader(version.signature, _texts)
     return Served(
         model=version.model,
         version=version.version,
         signature=version.signature,
-        scorer=scorer,
+        scorer=serving.scorer,
         features=reader,
         direct=reader.direct,
+        scorer_kind=serving.kind,
+    )
+
+
+def _scorer(database: Database, blobs: BlobStore, version: ModelVersion, trust: Trust) -> Serving:
+    """The compiled scorer where there is one beyond doubt; then the library that trained the model is not imported."""
+    return compiled_scorer(database, blobs, version, trust) or Serving(
+        load_version(blobs, version, trust, may_run_code=True, text_of=_texts.text_of), NATIVE
     )
 
 

@@ -17,6 +17,7 @@ from homeostat.registry.models import list_models
 from homeostat.registry.types import Model, ModelVersion
 from homeostat.registry.versions import count_versions, list_versions
 from homeostat.rollout.store import running_rollout
+from homeostat.server.views.compiled import scorers_of
 from homeostat.server.views.cycles import cycle_view
 from homeostat.serving.endpoints import find_endpoint
 
@@ -61,13 +62,19 @@ def model_view(conn: Connection, name: str) -> dict[str, Any]:
     is_registered = lines[name]["is_registered"]
     return lines[name] | {
         "declaration": _declaration(conn, name),
-        "versions": [version_view(version) for version in list_versions(conn, name)] if is_registered else [],
+        "versions": _versions(conn, name) if is_registered else [],
         "endpoint": msgspec.to_builtins(endpoint) if endpoint else None,
         "counts": counts(conn, name),
         "alarms": [msgspec.to_builtins(alarm) for alarm in list_alarms(conn, name, is_open=True)],
         "ledger": ledger_view(conn, name) if is_registered else [],
         "cycles": [cycle_view(conn, cycle) for cycle in list_cycles(conn, name)],
     }
+
+
+def _versions(conn: Connection, name: str) -> list[dict[str, Any]]:
+    found = list_versions(conn, name)
+    scorers = scorers_of(conn, found)
+    return [version_view(version) | {"scorer": scorers[version.package.digest]} for version in found]
 
 
 def _declaration(conn: Connection, name: str) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from homeostat.registry.promotion import Promoted, Request
 from homeostat.registry.requirements import metrics_of, spell
 from homeostat.registry.stages import Stage
 from homeostat.registry.types import AliasMove, Model, ModelVersion
+from homeostat.server.views.compiled import scorers_of
 
 Plain = dict[str, Any]
 _BULK = ("bins", "signed", "signature", "evaluation", "package")
@@ -24,8 +25,9 @@ def registered_view(model: Model) -> Plain:
 
 def lines_of(conn: Connection, model: str, versions: Iterable[ModelVersion]) -> list[Plain]:
     """Versions of a model in a list."""
-    standing = aliases_of(conn, model)
-    return [_line(version, standing) for version in versions]
+    standing, found = aliases_of(conn, model), list(versions)
+    scorers = scorers_of(conn, found)
+    return [_line(version, standing) | {"scorer": scorers[version.package.digest]} for version in found]
 
 
 def whole_version(conn: Connection, version: ModelVersion) -> Plain:
@@ -34,6 +36,7 @@ def whole_version(conn: Connection, version: ModelVersion) -> Plain:
         "signature": msgspec.to_builtins(version.signature),
         "evaluation": version.evaluation,
         "files": msgspec.to_builtins(version.package.manifest),
+        "scorer": scorers_of(conn, [version])[version.package.digest],
     }
 
 
