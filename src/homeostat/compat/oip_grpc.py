@@ -209,7 +209,8 @@ def _server_metadata(front: Front, _request: Any, headers: dict[str, str], reply
 
 def _model_ready(front: Front, request: Any, headers: dict[str, str], reply: Callable[[Any], None]) -> None:
     def told(status: int, body: Any) -> Any:
-        if status != 503:  # known, but out of service: that is an answer
+        # Known, but out of service: that is an answer.
+        if status != 503 and request.name not in front.plane.table.unloaded:
             _good(status, body)
         return message_classes()["ModelReadyResponse"](ready=status == 200)
 

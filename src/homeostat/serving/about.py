@@ -94,6 +94,7 @@ class About:
                 return 200, {"name": target.endpoint, "ready": True}
             case "load" | "unload" as verb:
                 self._check_may_place(request)
+                _check_placed_only(request.body)
                 self._plane.show(target.endpoint) if verb == "load" else self._plane.hide(target.endpoint)
                 return 200, {}
         return self._of_many(target, request)
@@ -139,6 +140,10 @@ class _IndexWish(msgspec.Struct):
     ready: bool = False
 
 
+class _PlacingWish(msgspec.Struct):
+    parameters: dict[str, Any] = {}
+
+
 def _model_name(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=_ModelName).model_name
@@ -146,6 +151,23 @@ def _model_name(body: bytes) -> str:
         raise Invalid(
             f"the body is not a model: {error}", field="model_name", next_step='send {"model_name": "NAME"}'
         ) from error
+
+
+def _check_placed_only(body: bytes) -> None:
+    """Triton's clients can send a model's files and its configuration along; here they come from the registry."""
+    if not body.strip():
+        return
+    try:
+        parameters = msgspec.json.decode(body, type=_PlacingWish).parameters
+    except msgspec.DecodeError as error:
+        raise Invalid(f"the body is not well made: {error}", field="body", next_step="send {}, or nothing") from error
+    for name in parameters:
+        if name == "config" or name.startswith("file:"):
+            raise Invalid(
+                f"parameter {name!r:.80} is not taken: models come from the registry",
+                field="parameters",
+                next_step="register a version and route the endpoint to it",
+            )
 
 
 def _wants_ready(body: bytes) -> bool:
