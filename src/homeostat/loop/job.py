@@ -8,7 +8,7 @@ from homeostat.loop.declaration import Declaration
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """Collect, train, evaluate, compile for one cycle; `done` holds what the steps that a former child finished gave."""
+    """Collect, train, evaluate, compile for one cycle; `done` holds the results of steps that are done already."""
 
     settings: dict[str, Any]
     declaration: Declaration
