@@ -15,6 +15,8 @@ from homeostat.compat.mlflow_scoring import MlflowScoring
 from homeostat.compat.oip import HEAD_LENGTH, OpenInference
 from homeostat.compat.oip_binary import pack_floats, pack_texts
 from homeostat.ground.errors import Invalid, NotFound
+from homeostat.ground.records import Signature
+from homeostat.serving.outputs import announced
 from homeostat.serving.types import Decoded, PredictReply, WrongContentType
 
 REPLY = PredictReply(
@@ -59,7 +61,22 @@ def test_columns_come_from_json_tensors_flat_or_nested_with_null_as_missing() ->
         ({"inputs": [{"name": "distance", "shape": [1]}]}, "inputs[0]"),
         (tensor(shape=[3]), "distance"),
         (tensor(shape=[]), "distance"),
-        (tensor(shape=[1, 2]), "distance"),
+        (tensor(shape=[1, 2, 1]), "distance"),
+        (tensor(shape=[2, 2]), "distance"),
+        (tensor(shape=[2, 2], data=[[1, 2], [3]]), "distance"),
+        (tensor(shape=[2, 2], data=[[1, 2], 3]), "distance"),
+        (tensor(shape=[3, 2], data=[[1, 2, 3], [4, 5, 6]]), "distance"),
+        (tensor(shape=[1, 2, 2], data=[[[1, 2], [3, 4]]]), "distance"),
+        (tensor(shape=[0, 2], data=[]), "distance"),
+        (tensor(shape=[2, 0], data=[]), "distance"),
+        (tensor(shape=[-1, -2]), "distance"),
+        (tensor(shape=[1 << 62, 1 << 62]), "distance"),
+        (tensor(shape=[1 << 62]), "distance"),
+        (tensor(shape=[1, 2], datatype="BYTES", data=["a", "b"]), "distance"),
+        (tensor(shape=[1, 2], datatype="BOOL", data=[True, False]), "distance"),
+        (tensor(shape=[1, 2], datatype="FP64", data=[1.5, "2"]), "distance"),
+        (tensor(shape=[1, 2], datatype="INT8", data=[1, 200]), "distance"),
+        (tensor(shape=[1, 2], datatype="FP16"), "distance"),
         (tensor(shape=[-1]), "distance"),
         (tensor(data=[[1, 2], [3, 4]]), "distance"),
         (tensor(data=[[1], 2]), "distance"),
@@ -73,14 +90,57 @@ def test_columns_come_from_json_tensors_flat_or_nested_with_null_as_missing() ->
         (tensor(datatype="BOOL", data=[1, 0]), "distance"),
         (tensor(datatype="BYTES", data=[1, 2]), "distance"),
         (tensor(datatype="BF16"), "distance"),
+        (tensor(datatype="FP16"), "distance"),
+        (tensor(datatype="FP128"), "distance"),
         (tensor() | {"outputs": [{"name": "label"}]}, "outputs"),
         ({"inputs": tensor()["inputs"] * 2}, "distance"),
+        ({"inputs": tensor(shape=[1, 2])["inputs"] + tensor("carrier")["inputs"]}, "distance"),
+        ({"inputs": tensor(shape=[1, 2])["inputs"] * 2}, "distance"),
     ],
 )
 def test_a_malformed_inference_request_is_refused_naming_the_part(body: Any, field: str) -> None:
     with pytest.raises(Invalid) as refused:
         read_oip(body)
     assert refused.value.field == field
+
+
+def test_one_tensor_of_two_dimensions_is_a_matrix_without_column_names() -> None:
+    flat, nested = [1, None, 2.5, 1e300, 0, -4], [[1, None, 2.5], [1e300, 0, -4]]
+    wanted = [[1.0, np.nan, 2.5], [1e300, 0.0, -4.0]]
+    for data in (flat, nested):
+        decoded = read_oip(tensor("x", shape=[2, 3], data=data))
+        assert decoded.inputs == {}
+        assert decoded.matrix.dtype == np.float64
+        np.testing.assert_array_equal(decoded.matrix, wanted)
+    whole = read_oip(tensor("x", datatype="INT64", shape=[1, 2], data=[[3, 4]])).matrix
+    assert whole.tolist() == [[3.0, 4.0]]
+
+
+def test_ids_and_times_may_stand_beside_a_matrix() -> None:
+    inputs = [
+        *tensor("x", shape=[2, 2], data=[1, 2, 3, 4])["inputs"],
+        *tensor("request_id", datatype="BYTES", data=["a", "b"])["inputs"],
+        *tensor("request_time", datatype="INT64", data=[5, 6])["inputs"],
+    ]
+    decoded = read_oip({"inputs": inputs})
+    assert decoded.matrix.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert (decoded.request_ids, decoded.inputs) == (["a", "b"], {"request_time": [5, 6]})
+
+
+def test_nan_in_json_is_a_missing_value_as_pythons_clients_write_it() -> None:
+    body = b'{"inputs": [{"name": "distance", "shape": [2], "datatype": "FP32", "data": [NaN, 1.5]}]}'
+    assert read_oip(body).inputs == {"distance": [None, 1.5]}
+    with pytest.raises(Invalid, match="not JSON"):
+        read_oip(body.replace(b"1.5]}]", b"1.5"))
+
+
+def test_a_body_that_says_it_is_something_else_is_refused() -> None:
+    body = msgspec.json.encode(tensor())
+    for kind in ("application/json; charset=utf-8", "application/octet-stream", "Application/JSON"):
+        assert OpenInference().decode(body, headers(content_type=kind)).inputs == {"distance": [1, 2.5]}
+    for kind in ("text/csv", "application/x-npy", ""):
+        with pytest.raises(WrongContentType):
+            OpenInference().decode(body, headers(content_type=kind))
 
 
 def test_the_reply_echoes_the_id_and_carries_both_outputs() -> None:
@@ -101,6 +161,35 @@ def test_only_the_outputs_asked_for_are_given() -> None:
     body = msgspec.json.decode(OpenInference().encode(REPLY, wish).body)
     assert [output["name"] for output in body["outputs"]] == ["score"]
     assert "id" not in body
+
+
+MANY = msgspec.structs.replace(
+    REPLY,
+    scores=[1.0, 0.0],
+    table=np.array([[0.2, 0.8], [0.6, 0.4]]),
+    signature=Signature(task="multiclass", inputs=(), columns=(), feature_hash="", classes=("no", "yes")),
+)
+PAIR = msgspec.structs.replace(
+    MANY, signature=Signature(task="regression", inputs=(), columns=(), feature_hash="", outputs=("low", "high"))
+)
+
+
+def test_several_classes_or_values_a_row_come_as_one_more_tensor() -> None:
+    wish = read_oip(tensor()).wish
+    outputs = msgspec.json.decode(OpenInference().encode(MANY, wish).body)["outputs"]
+    assert [(output["name"], output["shape"], output["data"]) for output in outputs] == [
+        ("score", [2], [1.0, 0.0]),
+        ("class", [2], ["yes", "no"]),
+        ("probabilities", [2, 2], [0.2, 0.8, 0.6, 0.4]),
+        ("request_id", [2], ["a", "b"]),
+    ]
+    asked = read_oip(tensor() | {"outputs": [{"name": "outputs", "parameters": {"binary_data": True}}]}).wish
+    encoded = OpenInference().encode(PAIR, asked)
+    assert encoded.body.endswith(pack_floats([0.2, 0.8, 0.6, 0.4]))
+    with pytest.raises(Invalid, match="outputs are score, class, probabilities, request_id"):
+        OpenInference().encode(MANY, asked)
+    assert [one["name"] for one in announced(MANY.signature)] == ["score", "class", "probabilities", "request_id"]
+    assert announced(PAIR.signature)[1] == {"name": "outputs", "datatype": "FP64", "shape": [-1, 2]}
 
 
 def test_several_versions_in_one_reply_are_told_by_row() -> None:
@@ -133,6 +222,19 @@ def test_binary_tensors_are_read_in_order() -> None:
     }
 
 
+def test_a_binary_matrix_goes_to_numpy_as_it_came() -> None:
+    values = np.array([[1.5, np.nan, -2.0], [0.25, 3.0, 65504.0]])
+    for datatype, dtype in {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}.items():
+        head, tail = binary(("x", datatype, values.astype(dtype).tobytes(), 2))
+        head["inputs"][0]["shape"] = [2, 3]
+        np.testing.assert_array_equal(read_oip(head, tail).matrix, values)
+    halves = (values[:, :2].astype("<f4").view("<u4") >> 16).astype("<u2")
+    head, tail = binary(("x", "BF16", halves.tobytes(), 2))
+    head["inputs"][0]["shape"] = [2, 2]
+    np.testing.assert_array_equal(read_oip(head, tail).matrix, values[:, :2])
+    assert read_oip(*binary(("x", "FP16", np.array([1.5, np.nan], "<f2").tobytes(), 2))).inputs == {"x": [1.5, None]}
+
+
 def test_json_and_binary_tensors_mix_in_one_request() -> None:
     head, tail = binary(("distance", "FP64", pack_floats([1.0, 2.0]), 2))
     head["inputs"].insert(0, {"name": "carrier", "datatype": "BYTES", "shape": [2], "data": ["AA", "UA"]})
@@ -147,7 +249,11 @@ def test_json_and_binary_tensors_mix_in_one_request() -> None:
         ("BYTES", b"\x05\0\0\0ab", 1),
         ("BYTES", b"\x05\0", 1),
         ("BYTES", b"\x01\0\0\0\xff", 1),
-        ("BF16", b"\0\0", 1),
+        ("BYTES", b"\xff\xff\xff\xffab", 1),
+        ("BF16", b"\0\0\0", 1),
+        ("FP16", b"\0", 1),
+        ("INT64", b"\0" * 16, -1),
+        ("INT64", b"\0" * 16, 1 << 62),
     ],
 )
 def test_binary_tensors_that_do_not_fit_are_refused_by_name(datatype: str, data: bytes, count: int) -> None:
@@ -163,7 +269,10 @@ def test_bytes_that_no_tensor_announces_are_refused() -> None:
     head["inputs"][0]["parameters"]["binary_data_size"] = 99
     with pytest.raises(Invalid, match="announces 99"):
         read_oip(head, tail)
-    for length in ("99999", "-1", "x"):
+    head["inputs"][0] |= {"data": [1.0], "parameters": {"binary_data_size": 8}}
+    with pytest.raises(Invalid, match="in JSON and announces"):
+        read_oip(head, tail)
+    for length in ("99999", "-1", "x", "", "9" * 5_000, "\uff11"):
         with pytest.raises(Invalid, match="inference-header-content-length"):
             OpenInference().decode(b"{}", {HEAD_LENGTH: length}.get)
 
@@ -190,9 +299,9 @@ def test_what_is_packed_is_unpacked(texts: list[str], numbers: list[float]) -> N
         assert read_oip(head, tail).inputs == {"t": texts, "n": numbers}
 
 
-def read_mlflow(body: Any, kind: str = "application/json") -> dict[str, list[Any]]:
+def read_mlflow(body: Any, kind: str = "application/json") -> Decoded:
     data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    return MlflowScoring().decode(data, headers(content_type=kind)).inputs
+    return MlflowScoring().decode(data, headers(content_type=kind))
 
 
 WANTED = {"distance": [1.5, None], "carrier": ["AA", "UA"]}
@@ -211,12 +320,35 @@ RECORDS = [{"distance": 1.5, "carrier": "AA"}, {"distance": None, "carrier": "UA
     ],
 )
 def test_every_json_form_gives_the_same_columns(body: dict[str, Any]) -> None:
-    assert read_mlflow(body) == WANTED
-    assert read_mlflow(body, "application/json; charset=UTF-8") == WANTED
+    assert read_mlflow(body).inputs == WANTED
+    assert read_mlflow(body, "application/json; charset=UTF-8").inputs == WANTED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataframe_split": {"data": [[1, 2], [None, 4]]}},
+        {"dataframe_split": {"columns": [0, 1], "index": [0, 1], "data": [[1, 2], [None, 4]]}},
+        {"instances": [[1, 2], [None, 4]]},
+        {"instances": [{"x": [1, 2]}, {"x": [None, 4]}]},
+        {"inputs": [[1, 2], [None, 4]]},
+        {"inputs": {"x": [[1, 2], [None, 4]]}, "client_request_id": "7"},
+        b'{"inputs": [[1, 2], [NaN, 4]]}',
+    ],
+)
+def test_lists_without_column_names_are_a_matrix(body: Any) -> None:
+    decoded = read_mlflow(body)
+    np.testing.assert_array_equal(decoded.matrix, [[1.0, 2.0], [np.nan, 4.0]])
+    assert decoded.inputs == {}
+
+
+def test_a_column_may_come_as_a_tensor_of_its_own() -> None:
+    assert read_mlflow({"inputs": {"distance": [[1.5], [None]], "carrier": [["AA"], ["UA"]]}}).inputs == WANTED
+    assert read_mlflow({"instances": [1, 2.5]}).matrix.tolist() == [[1.0], [2.5]]
 
 
 def test_nan_in_json_is_read_as_mlflows_client_writes_it() -> None:
-    assert str(read_mlflow(b'{"inputs": {"distance": [NaN, 1]}}')) == "{'distance': [nan, 1]}"
+    assert str(read_mlflow(b'{"inputs": {"distance": [NaN, 1]}}').inputs) == "{'distance': [nan, 1]}"
 
 
 def test_csv_gives_columns_of_text() -> None:
@@ -241,7 +373,18 @@ def test_csv_gives_columns_of_text() -> None:
         ({"dataframe_split": {"columns": [1], "data": [[1]]}}, "dataframe_split"),
         ({"dataframe_records": []}, "dataframe_records"),
         ({"dataframe_records": [{"a": 1}, {"b": 1}]}, "a"),
-        ({"instances": [[1, 2]]}, "instances"),
+        ({"dataframe_split": {"columns": ["a"], "data": [[1]], "rows": 1}}, "dataframe_split"),
+        ({"dataframe_split": {"columns": "a", "data": [[1]]}}, "dataframe_split"),
+        ({"dataframe_split": {"columns": [0, 1], "data": []}}, "dataframe_split"),
+        ({"instances": [[1, 2], [3]]}, "instances"),
+        ({"instances": [[1, 2], 3]}, "instances"),
+        ({"instances": [[1, "2"]]}, "instances"),
+        ({"instances": [[[1, 2]]]}, "instances"),
+        ({"instances": [[True]]}, "instances"),
+        ({"instances": []}, "instances"),
+        ({"inputs": 1}, "inputs"),
+        ({"inputs": {}}, "inputs"),
+        (b'{"inputs": [[1' + b"0" * 400 + b"]]}", "inputs"),
         ({"inputs": {"a": 1}}, "inputs"),
     ],
 )
@@ -257,10 +400,20 @@ def test_malformed_csv_is_refused(body: bytes) -> None:
         read_mlflow(body, "text/csv")
 
 
-@pytest.mark.parametrize("kind", ["application/x-parquet", "text/plain", "application/json; charset=latin-1"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/x-parquet",
+        "text/plain",
+        "",
+        "application/json; charset=latin-1",
+        "application/json; format=pandas-split",
+    ],
+)
 def test_other_content_types_are_refused(kind: str) -> None:
-    with pytest.raises(WrongContentType):
+    with pytest.raises(WrongContentType) as refused:
         read_mlflow(b"{}", kind)
+    assert refused.value.field == "content-type"
 
 
 def test_errors_have_each_protocols_shape() -> None:
@@ -276,3 +429,12 @@ def test_errors_have_each_protocols_shape() -> None:
 def test_an_invocation_is_answered_with_predictions_and_ids() -> None:
     body = msgspec.json.decode(MlflowScoring().encode(REPLY, None).body)
     assert (body["predictions"], body["request_ids"]) == ([0.5, 0.25], ["a", "b"])
+
+
+def test_several_values_a_row_are_named_as_mlflow_names_a_data_frames() -> None:
+    wish = read_mlflow({"inputs": WANTED}).wish
+    body = msgspec.json.decode(MlflowScoring().encode(PAIR, wish).body)
+    assert body["predictions"] == [{"low": 0.2, "high": 0.8}, {"low": 0.6, "high": 0.4}]
+    nameless = msgspec.structs.replace(PAIR, signature=None)
+    body = msgspec.json.decode(MlflowScoring().encode(nameless, wish).body)
+    assert body["predictions"] == [[0.2, 0.8], [0.6, 0.4]]

@@ -16,7 +16,7 @@ from homeostat.ground.errors import HomeostatError, Invalid, TooLarge
 from homeostat.serving.inputs import MAX_ROWS
 from homeostat.serving.types import Decoded
 
-MAX_FOOTER = 1 << 20
+MAX_FOOTER = 256 << 10
 MAX_UNPACKED = 128 << 20
 """Bytes of all pages together, unpacked; and of all texts, which a dictionary makes many of few."""
 
