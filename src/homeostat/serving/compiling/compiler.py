@@ -124,6 +124,8 @@ def _artifact(form: Form, subject: Subject, asked: Asked, refusals: Refusals, to
         made_with=_versions(),
     )
     if isinstance(form, LinearForm):
+        if refusals.single:
+            raise CannotCompile("the original refuses numbers that are large, not infinite")
         return artifact
     return msgspec.structs.replace(artifact, form=_placed(form, artifact, subject.task, asked.rows[sample]))
 

@@ -99,6 +99,8 @@ def _form(terms: list[_Column], linear: Linear, columns: int) -> LinearForm:
         weights[term.source] += weight * term.slope
         bias += weight * offset
         gaps[term.source] += weight * (term.gap - offset)
+    # A missing value that nothing fills makes the original raise, and with it the compiled scorer, before it is added.
+    gaps = np.nan_to_num(gaps, nan=0.0)
     return LinearForm(shift=pack(shift), weights=pack(weights), bias=pack(bias), gaps=pack(gaps), link=linear.link)
 
 
