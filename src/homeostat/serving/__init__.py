@@ -1,6 +1,8 @@
 """Scorers, the data plane, routing, the prediction log; to users, `hs.serving.app(...)`."""
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,9 +11,16 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 
-def __getattr__(name: str) -> Any:
-    # The door to users stands under the room's name; it is the SDK's, above this room, and found when it is asked for.
-    if name != "app":
-        raise AttributeError(f"module 'homeostat.serving' has no attribute {name!r}")
-    value = globals()["app"] = import_module("homeostat.sdk.serving").app
-    return value
+class _Room(ModuleType):
+    """This package; `app` is the SDK's function, which stands above this room and is found when it is asked for."""
+
+    @property
+    def app(self) -> Any:
+        return import_module("homeostat.sdk.serving").app
+
+    @app.setter
+    def app(self, submodule: ModuleType) -> None:
+        """Importing `homeostat.serving.app` would put the submodule here; `from` finds it without."""
+
+
+sys.modules[__name__].__class__ = _Room
