@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from homeostat.serving.log import stream_batches, wal_files
 from homeostat.serving.segments import (
     COLUMNS,
+    LATER,
     LoggedRow,
     Segment,
     count_answered,
@@ -91,7 +92,9 @@ def _open_all(conn: Connection, folder: Path, stack: ExitStack) -> tuple[list[tu
 def _segment_rows(blobs: BlobStore, segment: Segment, model: str | None, lower: int, upper: int) -> Iterator[LoggedRow]:
     import polars as pl
 
-    frame = pl.read_parquet(io.BytesIO(blobs.get(segment.digest)), columns=list(COLUMNS))
+    data = blobs.get(segment.digest)
+    there = pl.read_parquet_schema(io.BytesIO(data)).keys()
+    frame = pl.read_parquet(io.BytesIO(data), columns=[name for name in COLUMNS if name in there or name not in LATER])
     frame = frame.filter((pl.col("at") >= lower) & (pl.col("at") < upper))
     if model is not None:
         frame = frame.filter(pl.col("model") == model)

@@ -39,7 +39,10 @@ COLUMNS = (
     "feature_hash",
     "vector",
     "inputs",
+    "outputs",
 )
+LATER = {"outputs"}
+"""Columns that segments of before do not have."""
 _SAME_IN_BATCH = (
     "endpoint",
     "model",
@@ -87,6 +90,8 @@ class LoggedRow(msgspec.Struct, frozen=True, kw_only=True):
     feature_hash: str
     vector: list[float]
     inputs: dict[str, Any]
+    outputs: list[float] | None = None
+    """All of them, of a version that gives several numbers a row."""
 
 
 def seal(conn: Connection, blobs: BlobStore, path: Path) -> Segment | None:
@@ -165,7 +170,7 @@ def count_answered(batches: Iterable[PredictionBatch]) -> dict[str, int]:
 
 def rows_of(batch: PredictionBatch) -> Iterator[LoggedRow]:
     """The rows of a batch one by one."""
-    vectors = split_vectors(batch)
+    vectors, outputs = split_vectors(batch), split_outputs(batch)
     for place, inputs in enumerate(_input_rows(batch)):
         yield LoggedRow(
             request_id=batch.request_ids[place],
@@ -183,14 +188,24 @@ def rows_of(batch: PredictionBatch) -> Iterator[LoggedRow]:
             feature_hash=batch.feature_hash,
             vector=vectors[place],
             inputs=inputs,
+            outputs=outputs[place],
         )
 
 
 def split_vectors(batch: PredictionBatch) -> list[list[float]]:
     """The feature vector of each row; empty ones when the batch was not scored."""
-    if not batch.vectors:
-        return [[] for _ in batch.request_ids]
-    rows: list[list[float]] = np.frombuffer(batch.vectors, "<f8").reshape(len(batch.request_ids), -1).tolist()
+    return _matrix_rows(batch.vectors, batch) or [[] for _ in batch.request_ids]
+
+
+def split_outputs(batch: PredictionBatch) -> list[list[float]] | list[None]:
+    """All outputs of each row; None for a version that gives one number."""
+    return _matrix_rows(batch.outputs, batch) or [None] * len(batch.request_ids)
+
+
+def _matrix_rows(packed: bytes, batch: PredictionBatch) -> list[list[float]]:
+    if not packed:
+        return []
+    rows: list[list[float]] = np.frombuffer(packed, "<f8").reshape(len(batch.request_ids), -1).tolist()
     return rows
 
 
@@ -206,7 +221,7 @@ def _to_parquet(batches: list[PredictionBatch]) -> bytes:
 
 
 def frame_of(batches: Iterable[PredictionBatch]) -> "pl.DataFrame":
-    """The rows of batches as a frame with `COLUMNS`: `vector` a list of floats, `inputs` JSON text."""
+    """The rows of batches as a frame with `COLUMNS`: `vector` and `outputs` lists of floats, `inputs` JSON text."""
     import polars as pl
 
     schema: dict[str, Any] = dict.fromkeys(COLUMNS, pl.String) | {
@@ -216,6 +231,7 @@ def frame_of(batches: Iterable[PredictionBatch]) -> "pl.DataFrame":
         "latency_us": pl.Int64,
         "score": pl.Float64,
         "vector": pl.List(pl.Float64),
+        "outputs": pl.List(pl.Float64),
     }
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for batch in batches:
@@ -226,5 +242,6 @@ def frame_of(batches: Iterable[PredictionBatch]) -> "pl.DataFrame":
         columns["at"] += batch.times
         columns["score"] += batch.scores or [None] * count
         columns["vector"] += split_vectors(batch)
+        columns["outputs"] += split_outputs(batch)
         columns["inputs"] += [msgspec.json.encode(inputs).decode() for inputs in _input_rows(batch)]
     return pl.DataFrame(columns, schema=schema)
