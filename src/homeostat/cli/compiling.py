@@ -10,6 +10,7 @@ from homeostat.ground.errors import Invalid
 from homeostat.ground.refs import parse_model_ref
 from homeostat.ground.settings import load_settings
 from homeostat.loop.compile_process import compile_version
+from homeostat.loop.inspection import Inspection
 from homeostat.server.views.compiled import compiled_view
 from homeostat.serving.compiling.catalogue import Record
 from homeostat.store.blobs import BlobStore
@@ -39,16 +40,10 @@ def compile_(ref: str, *, explain: bool, force: bool, home: str | None, as_json:
     database = open_database(settings.database_url)
     try:
         upgrade(database)
+        blobs, at = BlobStore(settings.blobs_url), SystemClock().now()
+        found = Inspection(database, blobs, settings).of(name, what, at=at, actor="person")
         record = compile_version(
-            database,
-            BlobStore(settings.blobs_url),
-            settings,
-            name,
-            what,
-            again=force,
-            thorough=explain,
-            at=SystemClock().now(),
-            actor="person",
+            database, blobs, settings, name, found.version, again=force, thorough=explain, at=at, actor="person"
         )
     finally:
         database.close()

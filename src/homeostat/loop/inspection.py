@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import msgspec
 
 from homeostat.ground.errors import HomeostatError
 from homeostat.ground.records import Signature
 from homeostat.ground.settings import Settings
+from homeostat.loop.compile_process import compile_version
 from homeostat.registry.formats.mlflow_model import DESCRIPTION, main_file
 from homeostat.registry.types import ModelVersion
 from homeostat.registry.versions import get_version, keep_signature
@@ -37,7 +39,7 @@ class Inspection:
         self._settings = settings
 
     def of(self, model: str, version: int | str, *, at: int, actor: str) -> ModelVersion:
-        """The version with what it takes and gives, looked at first when that is not known.
+        """The version with what it takes and gives, looked at first when that is not known, and compiled then.
 
         Whoever promotes a version looks once more at one that could not answer; a library may be there by now.
         """
@@ -49,7 +51,13 @@ class Inspection:
         if signature == found.signature:
             return found
         with self._database.write() as conn:
-            return keep_signature(conn, model, found.version, signature, at=at, actor=actor)
+            looked_at = keep_signature(conn, model, found.version, signature, at=at, actor=actor)
+        if looked_at.signature.task:
+            with suppress(HomeostatError):  # the original serves, then
+                compile_version(
+                    self._database, self._blobs, self._settings, model, looked_at.version, at=at, actor=actor
+                )
+        return looked_at
 
     def _look(self, version: ModelVersion) -> Signature:
         try:
