@@ -35,7 +35,7 @@ def load_served(database: Database, blobs: BlobStore, model: str, version: int, 
     with database.read() as conn:
         registered = get_version(conn, model, version)
     if not registered.signature.feature_hash:
-        return _load_plain(database, blobs, registered, trust)
+        return load_plain(database, blobs, registered, trust)
     serving = _scorer(database, blobs, registered, trust)
     features = version_features(blobs, registered)  # after the signature was checked: a declared file is code
     store = _shared_store(database, features)
@@ -56,7 +56,7 @@ _texts = TextTable()
 """One for all versions of this process: a shadow that takes the same columns is handed the vectors as they are."""
 
 
-def _load_plain(database: Database, blobs: BlobStore, version: ModelVersion, trust: Trust) -> Served:
+def load_plain(database: Database, blobs: BlobStore, version: ModelVersion, trust: Trust) -> Served:
     """A version that was registered by hand. One that nobody has looked at is looked at now, by each worker anew."""
     if not version.signature.task:
         signature = looked_at(blobs, version, trust)
