@@ -78,9 +78,6 @@ def keep_compiled(
 def compiled_scorer(database: Database, blobs: BlobStore, version: ModelVersion, trust: Trust) -> Serving | None:
     """The compiled scorer of a version; None when there is none, or it is not beyond doubt: then the original serves.
 
-    The version's own package is checked as if it were loaded, so that a version whose files were changed is refused
-    whichever scorer it has.
-
     Raises:
         Corrupt: naming the file of the package that was changed, added or is missing.
         Refused: when the version's signer is not trusted.
@@ -89,20 +86,34 @@ def compiled_scorer(database: Database, blobs: BlobStore, version: ModelVersion,
         record = find_compiled(conn, version.package.digest)
     if record is None or record.blob is None:
         return None
+    serving, trouble = scorer_of_record(blobs, version, record, trust)
+    _note(database, record, trouble)
+    return serving
+
+
+def scorer_of_record(
+    blobs: BlobStore, version: ModelVersion, record: Record, trust: Trust
+) -> tuple[Serving | None, str]:
+    """The compiled scorer that a record names, or why it is not used, which is told on standard error, too.
+
+    The version's own package is checked as if it were loaded, so that a version whose files were changed is refused
+    whichever scorer it has.
+
+    Raises:
+        Corrupt: naming the file of the package that was changed, added or is missing.
+        Refused: when the version's signer is not trusted.
+    """
     said = check_signature(version, trust)
     for path in version.package.manifest:
         open_checked(blobs, version, path, said).close()
     try:
-        scorer = _loaded(blobs, version, record, trust)
+        return Serving(_loaded(blobs, version, record, trust), record.kind), ""
     except Exception as error:  # noqa: BLE001  whatever is wrong with it, there is the original
         trouble = error.message if isinstance(error, HomeostatError) else f"{type(error).__name__}: {error!s:.200}"
         sys.stderr.write(
             f"homeostat: the compiled scorer of {version.ref} is not used: {trouble}; the original serves\n"
         )
-        _note(database, record, trouble)
-        return None
-    _note(database, record, "")
-    return Serving(scorer, record.kind)
+        return None, trouble
 
 
 def _loaded(blobs: BlobStore, version: ModelVersion, record: Record, trust: Trust) -> Scorer:

@@ -1,5 +1,7 @@
 """From a registered version to something that can answer: its scorer, and the features it was trained on."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -35,8 +37,8 @@ def load_served(database: Database, blobs: BlobStore, model: str, version: int, 
     with database.read() as conn:
         registered = get_version(conn, model, version)
     if not registered.signature.feature_hash:
-        return load_plain(database, blobs, registered, trust)
-    serving = _scorer(database, blobs, registered, trust)
+        return load_plain(blobs, registered, trust, partial(compiled_scorer, database, blobs, trust=trust))
+    serving = compiled_scorer(database, blobs, registered, trust) or _native(blobs, registered, trust)
     features = version_features(blobs, registered)  # after the signature was checked: a declared file is code
     store = _shared_store(database, features)
     store.refresh()
@@ -56,8 +58,13 @@ _texts = TextTable()
 """One for all versions of this process: a shadow that takes the same columns is handed the vectors as they are."""
 
 
-def load_plain(database: Database, blobs: BlobStore, version: ModelVersion, trust: Trust) -> Served:
-    """A version that was registered by hand. One that nobody has looked at is looked at now, by each worker anew."""
+def load_plain(
+    blobs: BlobStore, version: ModelVersion, trust: Trust, compiled: Callable[[ModelVersion], Serving | None]
+) -> Served:
+    """A version that was registered by hand. One that nobody has looked at is looked at now, by each worker anew.
+
+    `compiled` gives its compiled scorer where there is one beyond doubt.
+    """
     if not version.signature.task:
         signature = looked_at(blobs, version, trust)
         if signature.obstacle:
@@ -67,7 +74,7 @@ def load_plain(database: Database, blobs: BlobStore, version: ModelVersion, trus
                 next_step=f"mend it, then: homeostat model inspect {version.ref}",
             )
         version = msgspec.structs.replace(version, signature=signature)
-    serving = _scorer(database, blobs, version, trust)
+    serving = compiled(version) or _native(blobs, version, trust)
     reader = PlainReader(version.signature, _texts)
     return Served(
         model=version.model,
@@ -80,11 +87,9 @@ def load_plain(database: Database, blobs: BlobStore, version: ModelVersion, trus
     )
 
 
-def _scorer(database: Database, blobs: BlobStore, version: ModelVersion, trust: Trust) -> Serving:
-    """The compiled scorer where there is one beyond doubt; then the library that trained the model is not imported."""
-    return compiled_scorer(database, blobs, version, trust) or Serving(
-        load_version(blobs, version, trust, may_run_code=True, text_of=_texts.text_of), NATIVE
-    )
+def _native(blobs: BlobStore, version: ModelVersion, trust: Trust) -> Serving:
+    """The library that trained the model, which is not imported where a compiled scorer serves."""
+    return Serving(load_version(blobs, version, trust, may_run_code=True, text_of=_texts.text_of), NATIVE)
 
 
 def looked_at(blobs: BlobStore, version: ModelVersion, trust: Trust) -> Signature:
