@@ -356,7 +356,6 @@ def test_names_follow_the_models_own_order() -> None:
     [
         ({"inputs": tuple(InputColumn(name=name, dtype="number") for name in "abc")}, "takes 4 columns, 3 are named"),
         ({"inputs": tuple(InputColumn(name=name, dtype="number") for name in "abca")}, "'a' of a column stands twice"),
-        ({"inputs": tuple(InputColumn(name=name, dtype="number") for name in ("a", "b", "c", ""))}, "is empty"),
         (
             {"inputs": tuple(InputColumn(name=name, dtype="number") for name in ("a", "b", "c", "request_id"))},
             "'request_id' of a column belongs to serving",

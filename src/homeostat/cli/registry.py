@@ -12,6 +12,9 @@ from homeostat.registry.requirements import Requirement, parse_requirement
 from homeostat.registry.stages import Stage
 
 _reason = click.option("--reason", default="", help="Why; kept in the ledger.")
+_force = click.option(
+    "--force", is_flag=True, help="Put it into service although callers will have to send or read something else."
+)
 _actor = click.option("--as", "actor", default="person", metavar="WHO", help="Who does it, where no tokens are used.")
 Plain = dict[str, Any]
 
@@ -68,6 +71,7 @@ def at(name: str, alias: str, time: str | None, *, home: str | None, url: str | 
 @click.argument("alias")
 @click.argument("version", required=False)
 @click.option("--rm", "remove", is_flag=True, help="Take the alias away.")
+@_force
 @_reason
 @_actor
 @common
@@ -77,6 +81,7 @@ def alias(
     version: str | None,
     *,
     remove: bool,
+    force: bool,
     reason: str,
     actor: str,
     home: str | None,
@@ -91,7 +96,7 @@ def alias(
         row = registry.remove_alias(name, alias, reason=reason, actor=actor)
     else:
         target = int(version) if version.isdecimal() else version
-        row = registry.set_alias(name, alias, target, reason=reason, actor=actor)
+        row = registry.set_alias(name, alias, target, reason=reason, actor=actor, force=force)
     _said(row, as_json, _moved(row))
 
 
@@ -156,12 +161,23 @@ def stages(
 @click.command()
 @click.argument("ref", metavar="NAME@VERSION")
 @click.argument("stage")
+@_force
 @_reason
 @_actor
 @common
-def promote(ref: str, stage: str, *, reason: str, actor: str, home: str | None, url: str | None, as_json: bool) -> None:
-    """Put a version into STAGE, or ask for it where somebody else must agree."""
-    done = client(home, url).registry.promote(ref, stage, reason=reason, actor=actor)
+def promote(
+    ref: str,
+    stage: str,
+    *,
+    force: bool,
+    reason: str,
+    actor: str,
+    home: str | None,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Put a version into STAGE, or ask for it where somebody else must agree; the champion is in service."""
+    done = client(home, url).registry.promote(ref, stage, reason=reason, actor=actor, force=force)
     request = done["request"]
     if request is None:
         # It had been put there by hand before, so no alias moved.

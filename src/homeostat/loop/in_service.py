@@ -14,7 +14,11 @@ def check_idle(conn: Connection, model: str) -> None:
         Conflict: while it is: its name is its endpoint's.
     """
     if list_endpoints(conn, model=model):
-        raise Conflict(f"{model!r:.80} is in service", field="name", next_step="stop serving it first")
+        raise Conflict(
+            f"{model!r:.80} is in service",
+            field="name",
+            next_step=f"stop serving it first: homeostat model retire {model:.80}",
+        )
 
 
 def check_renamable(conn: Connection, model: str) -> None:

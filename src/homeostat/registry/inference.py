@@ -108,8 +108,11 @@ def _columns(facts: Facts, said: Signature) -> tuple[tuple[FeatureColumn, ...], 
     if known is None:
         known = tuple(FeatureColumn(name="", kind="number") for _ in named)
     if not named:
-        names = [column.name or f"x{place}" for place, column in enumerate(known)]
-        named = tuple(InputColumn(name=name, dtype="") for name in names)
+        named = tuple(InputColumn(name="", dtype="") for _ in known)
+    named = tuple(
+        msgspec.structs.replace(given, name=given.name or column.name or f"x{place}")
+        for place, (given, column) in enumerate(zip(named, known, strict=True))
+    )
     _check_names([column.name for column in named])
     columns = tuple(_column(column, given) for column, given in zip(known, named, strict=True))
     inputs = tuple(

@@ -9,6 +9,7 @@
 | hs.Network: weights and steps | network | model.safetensors, network.json |
 | torch.export's ExportedProgram | torch-export | model.pt2 |
 | hs.allow_pickle(model, reason=...) | pickle | model.pkl, which only a signed permission opens |
+| a path to a file of one of these libraries, or to a model's folder that MLflow wrote | as what is in it | |
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from homeostat.ground.errors import Corrupt, Refused
 from homeostat.registry import safe_sklearn
 from homeostat.registry.formats import network, pickled, torch_export, xgboost_model
 from homeostat.registry.formats.answers import positive_column
+from homeostat.registry.formats.mlflow_model import DESCRIPTION, flavor_of, main_file
 from homeostat.registry.formats.network import Network
 from homeostat.registry.formats.pickled import Pickled
 from homeostat.registry.scorers import FILES, scorer_from, scorer_of
@@ -76,8 +78,8 @@ def _files_of(model: Any) -> tuple[str, bytes]:
         return "onnx", bytes(model.SerializeToString())
     if isinstance(model, bytes):
         return "onnx", _checked_onnx(model)
-    if isinstance(model, Path) and model.suffix == ".onnx":
-        return "onnx", _checked_onnx(model.read_bytes())
+    if isinstance(model, Path):
+        return _of_path(model)
     if "sklearn" in families and hasattr(model, "get_params"):
         return "sklearn-skops", safe_sklearn.dump(model)
     raise Refused(
@@ -85,6 +87,40 @@ def _files_of(model: Any) -> tuple[str, bytes]:
         field="model",
         next_step=f"return {SUPPORTED}; as a last resort hs.allow_pickle(model, reason=...)",
     )
+
+
+_SUFFIXES = {
+    ".onnx": "onnx",
+    ".skops": "sklearn-skops",
+    ".txt": "lightgbm",
+    ".lgb": "lightgbm",
+    ".ubj": "xgboost",
+    ".json": "xgboost",
+    ".xgb": "xgboost",
+    ".pt2": "torch-export",
+}
+
+
+def _of_path(path: Path) -> tuple[str, bytes]:
+    """Flavor and bytes of a saved model."""
+    if path.is_dir():
+        held = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
+        described = {name: file.read_bytes() if name == DESCRIPTION else b"" for name, file in held.items()}
+        main = main_file(described)
+        found = flavor_of(main, held[main].read_bytes())
+        return found.flavor, found.data
+    flavor = _SUFFIXES.get(path.suffix.lower())
+    if flavor is None or not path.is_file():
+        raise Refused(
+            f"{path.name} is no saved model" if path.is_file() else f"there is no file {path.name}",
+            field="model",
+            next_step=f"name one that ends in {', '.join(_SUFFIXES)}, or a folder with MLmodel",
+        )
+    data = path.read_bytes()
+    if flavor == "onnx":
+        return flavor, _checked_onnx(data)
+    scorer_of(flavor, data, "")
+    return flavor, data
 
 
 def _check_positive(model: Any, task: str) -> None:

@@ -3,15 +3,18 @@
 import math
 import numbers
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from homeostat.ground.errors import Invalid, Refused
 from homeostat.registry.formats.pickled import allow_pickle as permit
 from homeostat.registry.packaging import package_model
 from homeostat.registry.types import Package
 from homeostat.sdk.registry_bodies import checked_body
+from homeostat.sdk.signatures import found_out, said_of
 from homeostat.server.registry_bodies import VersionBody
 from homeostat.store.blobs import BlobStore, digest_of
 from homeostat.tracking.client import ActiveRun, current_run
@@ -65,6 +68,11 @@ def pack(
     model: Any,
     upload: Upload,
     *,
+    inputs: Sequence[str] | None = None,
+    example: Any = None,
+    task: str = "",
+    classes: Sequence[Any] = (),
+    outputs: Sequence[str] = (),
     run: ActiveRun | str | None = None,
     evaluation: Mapping[str, float] | None = None,
     tags: Mapping[str, str] | None = None,
@@ -75,14 +83,18 @@ def pack(
 
     Raises:
         Refused: when no safe format holds it and nobody said why a pickle will do.
+        Invalid: when what is said of it (inputs, task, classes, outputs) does not fit.
     """
     package = _packaged(model, allow_pickle)
+    said = said_of(model, inputs=inputs, example=example, task=task, classes=classes, outputs=outputs)
+    signature = found_out(package, said)
     digests = upload.put(package.files)
     return checked_body(
         VersionBody,
         flavor=package.flavor,
         files={path: {"digest": digest} for path, digest in digests.items()},
         pickle_reason=package.permission.reason if package.permission else "",
+        signature=msgspec.to_builtins(signature),
         run=_run_id(run),
         evaluation={name: _number(name, value) for name, value in (evaluation or {}).items()},
         description=description,

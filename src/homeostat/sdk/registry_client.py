@@ -33,6 +33,11 @@ class RegistryClient(Protocol):
         model: Any,
         name: str,
         *,
+        inputs: Sequence[str] | None = None,
+        example: Any = None,
+        task: str = "",
+        classes: Sequence[Any] = (),
+        outputs: Sequence[str] = (),
         run: Any = None,
         evaluation: Mapping[str, float] | None = None,
         tags: Mapping[str, str] | None = None,
@@ -40,6 +45,10 @@ class RegistryClient(Protocol):
         allow_pickle: str = "",
     ) -> Plain:
         """Package a fitted model in a safe format and register it under `name`, signed.
+
+        What it takes and gives is found out by asking it; where it does not say, you do: `inputs` are the names of
+        its columns in order, `example` some rows (a data frame, a dict of lists, an array), `task` 'binary',
+        'multiclass' or 'regression', `classes` and `outputs` their names.
 
         `run` is a run or its id  [default: the current one]; `evaluation` are metrics, which stages may require;
         `allow_pickle` says why a pickle will do where no safe format does.
@@ -65,10 +74,24 @@ class RegistryClient(Protocol):
         """
         ...
 
+    def inspect(self, ref: str) -> Plain:
+        """What a version takes and gives; found out now, in a process of its own, when it is not known."""
+        ...
+
     def set_alias(
-        self, model: str, alias: str, version: int | str, *, reason: str = "", actor: str = "person"
+        self,
+        model: str,
+        alias: str,
+        version: int | str,
+        *,
+        reason: str = "",
+        actor: str = "person",
+        force: bool = False,
     ) -> Plain:
-        """Move an alias to a version, or to where another alias stands. A served champion takes its traffic along."""
+        """Move an alias to a version, or to where another alias stands. The champion is what is in service.
+
+        `force` puts it into service although callers will have to send or read something else; the ledger says so.
+        """
         ...
 
     def remove_alias(self, model: str, alias: str, *, reason: str = "", actor: str = "person") -> Plain: ...
@@ -85,6 +108,10 @@ class RegistryClient(Protocol):
         """Move an alias back to the version that held it before, or to an earlier holder `to`."""
         ...
 
+    def retire(self, model: str, *, reason: str = ASKED, actor: str = "person") -> Plain:
+        """Take a model out of service: rollouts stop, its endpoints go, its champion stands down."""
+        ...
+
     def stages(self, model: str) -> list[Plain]: ...
 
     def declare_stages(
@@ -93,8 +120,11 @@ class RegistryClient(Protocol):
         """Declare the stages of a model, or of every model that declares none, in order."""
         ...
 
-    def promote(self, ref: str, stage: str, *, reason: str = "", actor: str = "person") -> Plain:
-        """`{"move": ..., "request": ...}`: the version is in the stage, or a request waits for somebody else."""
+    def promote(self, ref: str, stage: str, *, reason: str = "", actor: str = "person", force: bool = False) -> Plain:
+        """`{"move": ..., "request": ...}`: the version is in the stage, or a request waits for somebody else.
+
+        Whatever the stages are, `champion` is in service; `force` as for `set_alias`.
+        """
         ...
 
     def requests(self, model: str, *, pending: bool = False) -> list[Plain]: ...

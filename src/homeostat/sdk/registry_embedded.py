@@ -11,7 +11,7 @@ from homeostat.sdk.registry_bodies import change_body, model_body, split_ref, st
 from homeostat.sdk.registry_client import ASKED, Plain, Tags
 from homeostat.server.bodies import RollbackBody
 from homeostat.server.registry import Registry
-from homeostat.server.registry_bodies import AliasBody, Change, DecideBody, PromoteBody, RenameBody
+from homeostat.server.registry_bodies import AliasBody, Change, DecideBody, PromoteBody, RenameBody, RetireBody
 from homeostat.store.blobs import BlobStore
 
 
@@ -46,10 +46,20 @@ class EmbeddedRegistry:
     def at(self, model: str, alias: str = "champion", time: str | int | datetime | None = None) -> Plain:
         return self._verbs.at(model, alias, time)
 
+    def inspect(self, ref: str) -> Plain:
+        return self._verbs.inspect(*parse_model_ref(ref))
+
     def set_alias(
-        self, model: str, alias: str, version: int | str, *, reason: str = "", actor: str = "person"
+        self,
+        model: str,
+        alias: str,
+        version: int | str,
+        *,
+        reason: str = "",
+        actor: str = "person",
+        force: bool = False,
     ) -> Plain:
-        return self._verbs.set_alias(model, alias, AliasBody(version, reason=reason, actor=actor))
+        return self._verbs.set_alias(model, alias, AliasBody(version, reason=reason, actor=actor, force=force))
 
     def remove_alias(self, model: str, alias: str, *, reason: str = "", actor: str = "person") -> Plain:
         return self._verbs.remove_alias(model, alias, reason=reason, actor=actor)
@@ -65,6 +75,9 @@ class EmbeddedRegistry:
     ) -> Plain:
         return self._verbs.rollback(model, RollbackBody(reason=reason, actor=actor, to=to, alias=alias))
 
+    def retire(self, model: str, *, reason: str = ASKED, actor: str = "person") -> Plain:
+        return self._verbs.retire(model, RetireBody(reason, actor))
+
     def stages(self, model: str) -> list[Plain]:
         return self._verbs.stages(model)
 
@@ -73,8 +86,8 @@ class EmbeddedRegistry:
     ) -> list[Plain]:
         return self._verbs.declare_stages(model, stages_body(stages, actor))
 
-    def promote(self, ref: str, stage: str, *, reason: str = "", actor: str = "person") -> Plain:
-        return self._verbs.promote(*parse_model_ref(ref), PromoteBody(stage, reason, actor))
+    def promote(self, ref: str, stage: str, *, reason: str = "", actor: str = "person", force: bool = False) -> Plain:
+        return self._verbs.promote(*parse_model_ref(ref), PromoteBody(stage, reason, actor, force))
 
     def requests(self, model: str, *, pending: bool = False) -> list[Plain]:
         return self._verbs.requests(model, pending=pending)

@@ -12,7 +12,7 @@ from homeostat.sdk.packages import Upload, pack
 from homeostat.sdk.registry_bodies import change_body, model_body, split_ref, stages_body
 from homeostat.sdk.registry_client import ASKED, Plain, Tags
 from homeostat.server.bodies import RollbackBody
-from homeostat.server.registry_bodies import AliasBody, Change, DecideBody, PromoteBody, RenameBody
+from homeostat.server.registry_bodies import AliasBody, Change, DecideBody, PromoteBody, RenameBody, RetireBody
 
 
 class Http(Protocol):
@@ -56,10 +56,20 @@ class RemoteRegistry:
         query = {"alias": alias} | ({} if moment is None else {"time": str(moment)})
         return self._ask("GET", _path(model, "at"), query=query)  # type: ignore[no-any-return]
 
+    def inspect(self, ref: str) -> Plain:
+        return self._ask("POST", f"{_version_path(ref)}/inspect")  # type: ignore[no-any-return]
+
     def set_alias(
-        self, model: str, alias: str, version: int | str, *, reason: str = "", actor: str = "person"
+        self,
+        model: str,
+        alias: str,
+        version: int | str,
+        *,
+        reason: str = "",
+        actor: str = "person",
+        force: bool = False,
     ) -> Plain:
-        body = AliasBody(version, reason=reason, actor=actor)
+        body = AliasBody(version, reason=reason, actor=actor, force=force)
         return self._ask("PUT", _path(model, "aliases", alias), body)  # type: ignore[no-any-return]
 
     def remove_alias(self, model: str, alias: str, *, reason: str = "", actor: str = "person") -> Plain:
@@ -78,6 +88,9 @@ class RemoteRegistry:
         body = RollbackBody(reason=reason, actor=actor, to=to, alias=alias)
         return self._ask("POST", _path(model, "rollback"), body)  # type: ignore[no-any-return]
 
+    def retire(self, model: str, *, reason: str = ASKED, actor: str = "person") -> Plain:
+        return self._ask("POST", _path(model, "retire"), RetireBody(reason, actor))  # type: ignore[no-any-return]
+
     def stages(self, model: str) -> list[Plain]:
         return self._ask("GET", _path(model, "stages"))  # type: ignore[no-any-return]
 
@@ -87,8 +100,8 @@ class RemoteRegistry:
         path = "/api/stages" if model is None else _path(model, "stages")
         return self._ask("PUT", path, stages_body(stages, actor))  # type: ignore[no-any-return]
 
-    def promote(self, ref: str, stage: str, *, reason: str = "", actor: str = "person") -> Plain:
-        body = PromoteBody(stage, reason, actor)
+    def promote(self, ref: str, stage: str, *, reason: str = "", actor: str = "person", force: bool = False) -> Plain:
+        body = PromoteBody(stage, reason, actor, force)
         return self._ask("POST", f"{_version_path(ref)}/promote", body)  # type: ignore[no-any-return]
 
     def requests(self, model: str, *, pending: bool = False) -> list[Plain]:

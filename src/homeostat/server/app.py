@@ -64,6 +64,7 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], w
         webhook_allow=service.webhook_allow,
         signing_key=lambda: signing_key(service.settings),
         trust=lambda: trusted(service.settings),
+        inspection=service.registry.inspection,
     )
     table = PermissionTable(plain_rule, prediction_rule, mlflow_rule(mlflow.needs))
     table.add_litestar(app.routes)

@@ -18,6 +18,7 @@ from homeostat.registry.scorers import FILES
 from homeostat.registry.signing import sign_package
 from homeostat.registry.types import ModelVersion, PackageFile, PicklePermission, StoredPackage
 from homeostat.registry.versions import register_version, versions_of_run
+from homeostat.server.register_signature import said_signature
 from homeostat.server.registry_bodies import VersionBody
 from homeostat.store.blobs import BlobStore
 from homeostat.tracking.runs import get_run
@@ -72,6 +73,7 @@ def register(
     The same package of the same run with the same evaluation is the version it became before: a request may be
     repeated.
     """
+    signature = said_signature(body.signature)
     create_model(conn, name, at=at, actor=actor)
     run_id = _checked_run(body.run)
     evaluation = _evaluation(body.evaluation)
@@ -87,6 +89,7 @@ def register(
         model=name,
         run_id=run_id,
         package=package,
+        signature=signature,
         evaluation=evaluation,
         dataset=inputs[0] if len(inputs) == 1 else None,
         lineage=lineage,

@@ -10,6 +10,7 @@ from homeostat.ground.errors import Conflict
 from homeostat.ground.settings import Settings
 from homeostat.loop import promotions, releases
 from homeostat.loop.in_service import check_idle, check_renamable
+from homeostat.loop.inspection import Inspection
 from homeostat.registry import aliases, models, promotion, stages, versions
 from homeostat.server.bodies import RollbackBody
 from homeostat.server.register import register, uploaded_package
@@ -20,6 +21,7 @@ from homeostat.server.registry_bodies import (
     ModelBody,
     PromoteBody,
     RenameBody,
+    RetireBody,
     StagesBody,
     VersionBody,
 )
@@ -50,6 +52,7 @@ class Registry:
         self._blobs = blobs
         self._clock = clock
         self._settings = settings
+        self.inspection = Inspection(database, blobs, settings)
 
     # Models.
 
@@ -183,9 +186,16 @@ class Registry:
             versions.delete_version(conn, name, found.version, at=self._clock.now(), actor=who.name)
         return {"model": name, "version": found.version, "ref": found.ref}
 
+    def inspect(self, name: str, version: int | str, who: Identity = LOCAL) -> Plain:
+        """Find out what a version takes and gives, in a process of its own, when that is not known."""
+        found = self.inspection.of(name, version, at=self._clock.now(), actor=who.name)
+        with self._database.read() as conn:
+            return views.whole_version(conn, found)
+
     # Aliases and who they stood on.
 
     def set_alias(self, name: str, alias: str, body: AliasBody, who: Identity = LOCAL) -> Plain:
+        self._look_before(name, alias, body.version, who)
         with self._database.write() as conn:
             move = releases.move_alias(
                 conn,
@@ -196,6 +206,7 @@ class Registry:
                 actor=actor_of(body.actor, who),
                 reason=checked_text(body.reason, "reason"),
                 expected=body.expected,
+                force=body.force,
             )
         return views.move_view(move)
 
@@ -228,6 +239,28 @@ class Registry:
             )
         return views.move_view(move)
 
+    def retire(self, name: str, body: RetireBody, who: Identity = LOCAL) -> Plain:
+        """Take a model out of service; a rollback puts it back.
+
+        Raises:
+            Conflict: when it is not in service.
+        """
+        with self._database.write() as conn:
+            models.get_model(conn, name)
+            move = releases.retire(
+                conn,
+                name,
+                at=self._clock.now(),
+                actor=actor_of(body.actor, who),
+                reason=checked_text(body.reason, "reason"),
+            )
+        return {"model": name, "move": views.move_view(move) if move else None}
+
+    def _look_before(self, name: str, stage: str, version: int | str, who: Identity) -> None:
+        """A version that is to be in service has to be known; outside of the transaction, for it takes its time."""
+        if stage == releases.CHAMPION:
+            self.inspection.of(name, version, at=self._clock.now(), actor=who.name)
+
     def history(self, name: str, alias: str | None = None) -> list[Plain]:
         """The ledger, oldest first."""
         with self._database.read() as conn:
@@ -253,7 +286,8 @@ class Registry:
             return [views.stage_view(stage) for stage in declared]
 
     def promote(self, name: str, version: int | str, body: PromoteBody, who: Identity = LOCAL) -> Plain:
-        """Put a version into a stage, or ask for it where somebody else must agree."""
+        """Put a version into a stage, or ask for it where somebody else must agree; 'champion' is in service."""
+        self._look_before(name, body.stage, version, who)
         with self._database.write() as conn:
             promoted = promotions.promote(
                 conn,
@@ -263,6 +297,7 @@ class Registry:
                 at=self._clock.now(),
                 actor=actor_of(body.actor, who),
                 reason=checked_text(body.reason, "reason"),
+                force=body.force,
             )
         return views.promoted_view(promoted)
 

@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from homeostat.ground.records import Signature
 from homeostat.registry.stages import Stage
 
 
@@ -47,6 +48,8 @@ class VersionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Id of the run it came from."""
     evaluation: dict[str, float] = {}
     """Metrics by name; what stages require is looked up here."""
+    signature: Signature | None = None
+    """What it takes and gives, as the client that packaged it has seen; else it is looked at when it is needed."""
     description: str = ""
     tags: dict[str, str] = {}
     actor: str = "person"
@@ -58,6 +61,8 @@ class AliasBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int | str
     expected: int | UnsetType | None = UNSET
     """Move only if it stands on this version now (null: on none)."""
+    force: bool = False
+    """Put a version into service although callers will have to send or read something else; recorded."""
     reason: str = ""
     actor: str = "person"
 
@@ -66,6 +71,15 @@ class PromoteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The stage that a version is to enter."""
 
     stage: str
+    reason: str = ""
+    actor: str = "person"
+    force: bool = False
+    """Put a version into service although callers will have to send or read something else; recorded."""
+
+
+class RetireBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a model goes out of service."""
+
     reason: str = ""
     actor: str = "person"
 

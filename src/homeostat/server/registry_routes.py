@@ -17,6 +17,7 @@ from homeostat.server.registry_bodies import (
     ModelBody,
     PromoteBody,
     RenameBody,
+    RetireBody,
     StagesBody,
     VersionBody,
 )
@@ -92,7 +93,12 @@ def _versions(registry: Registry) -> list[HTTPRouteHandler]:
         """What the caller could do with a version now, with reasons."""
         return registry.actions(name, version, identity, actor)
 
-    return [list_versions, register, get_version, change, delete_version, actions]
+    @post("/api/models/{name:str}/versions/{version:str}/inspect", opt=WRITE, status_code=200, sync_to_thread=True)
+    def inspect(name: FromPath[str], version: FromPath[str], identity: Who) -> Plain:
+        """What a version takes and gives; found out now, in a process of its own, when it is not known."""
+        return registry.inspect(name, version, identity)
+
+    return [list_versions, register, get_version, change, delete_version, actions, inspect]
 
 
 def _aliases(registry: Registry) -> list[HTTPRouteHandler]:
@@ -115,7 +121,12 @@ def _aliases(registry: Registry) -> list[HTTPRouteHandler]:
         """Where an alias stood at a time (ISO 8601, or microseconds): who was champion on 3 March, and why."""
         return registry.at(name, alias, time)
 
-    return [set_alias, remove_alias, at]
+    @post("/api/models/{name:str}/retire", opt=DEPLOY, status_code=200, sync_to_thread=True)
+    def retire(name: FromPath[str], data: JSONBody[RetireBody], identity: Who) -> Plain:
+        """Take a model out of service; a rollback puts it back."""
+        return registry.retire(name, data, identity)
+
+    return [set_alias, remove_alias, at, retire]
 
 
 def _stages(registry: Registry) -> list[HTTPRouteHandler]:

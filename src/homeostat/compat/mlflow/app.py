@@ -16,6 +16,7 @@ from homeostat.compat.mlflow.routing import Router
 from homeostat.compat.mlflow.wire import Context, FileAnswer, Raw, Route
 from homeostat.ground.access import LOCAL, Permission
 from homeostat.ground.clock import Clock
+from homeostat.loop.inspection import Inspection
 from homeostat.registry.keys import Trust
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
@@ -49,6 +50,7 @@ class MlflowApp:
         webhook_allow: frozenset[str] = frozenset(),
         signing_key: Callable[[], Any] | None = None,
         trust: Callable[[], Trust] | None = None,
+        inspection: Inspection | None = None,
     ) -> None:
         self._database = database
         self._blobs = blobs
@@ -56,6 +58,7 @@ class MlflowApp:
         self._webhook_allow = webhook_allow
         self._signing_key = signing_key
         self._trust = trust
+        self._inspection = inspection
         self._router = Router(routes)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlflow")
 
@@ -131,6 +134,7 @@ class MlflowApp:
             webhook_allow=self._webhook_allow,
             signing_key=self._signing_key,
             trust=self._trust,
+            inspection=self._inspection,
         )
         answer = route.answer(context, reads)
         return answer if isinstance(answer, Raw | FileAnswer) else _encode(answer)
@@ -144,11 +148,18 @@ def build_mlflow(
     webhook_allow: frozenset[str] = frozenset(),
     signing_key: Callable[[], Any] | None = None,
     trust: Callable[[], Trust] | None = None,
+    inspection: Inspection | None = None,
 ) -> MlflowApp:
     """MLflow's endpoints over an open home."""
-    routes = all_routes()
     return MlflowApp(
-        database, blobs, clock, routes=routes, webhook_allow=webhook_allow, signing_key=signing_key, trust=trust
+        database,
+        blobs,
+        clock,
+        routes=all_routes(),
+        webhook_allow=webhook_allow,
+        signing_key=signing_key,
+        trust=trust,
+        inspection=inspection,
     )
 
 

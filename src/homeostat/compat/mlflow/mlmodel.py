@@ -31,9 +31,13 @@ def signature_of(blobs: BlobStore, files: Mapping[str, PackageFile]) -> Signatur
     if described is None or described.size > _LARGEST:
         return NO_SIGNATURE
     try:
-        text = blobs.get(described.digest).decode("utf-8", "replace")
+        return signature_in(blobs.get(described.digest).decode("utf-8", "replace"))
     except (NotFound, Corrupt):
         return NO_SIGNATURE
+
+
+def signature_in(text: str) -> Signature:
+    """The signature in an `MLmodel` file."""
     said = dict(_SCHEMA.findall(text))
     inputs = tuple(_inputs(_columns(said.get("inputs", ""))))
     features = tuple(FeatureColumn(name=item.name, kind=_kind(item)) for item in inputs)

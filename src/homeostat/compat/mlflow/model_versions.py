@@ -13,6 +13,7 @@ from homeostat.compat.mlflow.reading import require
 from homeostat.compat.mlflow.registry_reach import (
     checked_description,
     checked_tags,
+    look_before,
     missing_is_fine,
     reachable_model,
     reachable_version,
@@ -24,6 +25,7 @@ from homeostat.compat.mlflow.wire import Context, FileAnswer, Route, Tag
 from homeostat.ground.errors import Invalid, Refused
 from homeostat.loop import promotions
 from homeostat.loop.in_service import check_version_idle
+from homeostat.loop.releases import CHAMPION
 from homeostat.registry import versions
 from homeostat.registry.lookup import aliases_of, model_key
 from homeostat.registry.promotion import Request
@@ -143,6 +145,8 @@ def delete(context: Context, body: OneVersion) -> dict[str, Any]:
 def transition(context: Context, body: Transition) -> dict[str, Any]:
     """Into a stage, out of it, or to the archive. Where somebody else must agree, a request is left behind."""
     word = require(body.stage, "stage")
+    if word == CHAMPION:
+        look_before(context, body.name, str(body.version))
     with context.database.write() as conn:
         found = reachable_version(context, conn, body.name, str(body.version))
         stage = stage_of(conn, body.name, word)

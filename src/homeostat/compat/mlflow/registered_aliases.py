@@ -6,11 +6,11 @@ import msgspec
 
 from homeostat.compat.mlflow.reach import actor_of
 from homeostat.compat.mlflow.reading import require
-from homeostat.compat.mlflow.registry_reach import checked_alias, reachable_model, reachable_version
+from homeostat.compat.mlflow.registry_reach import checked_alias, look_before, reachable_model, reachable_version
 from homeostat.compat.mlflow.registry_view import version_view
 from homeostat.compat.mlflow.wire import Context, Route
 from homeostat.ground.errors import Invalid, NotFound
-from homeostat.loop.releases import move_alias
+from homeostat.loop.releases import CHAMPION, move_alias
 from homeostat.registry.lookup import aliases_of
 from homeostat.registry.versions import get_version
 
@@ -35,9 +35,11 @@ class OneAlias(msgspec.Struct):
 def put(context: Context, body: SetAlias) -> dict[str, Any]:
     """Set an alias."""
     alias = checked_alias(require(body.alias, "alias"))
+    at, actor = context.clock.now(), actor_of(context)
+    if alias == CHAMPION:
+        look_before(context, body.name, str(body.version))
     with context.database.write() as conn:
         found = reachable_version(context, conn, body.name, str(body.version))
-        at, actor = context.clock.now(), actor_of(context)
         move_alias(conn, body.name, alias, found.version, at=at, actor=actor, reason=_REASON)
     return {}
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from sqlalchemy.engine import Connection
 
 from homeostat.compat.mlflow.limits import check_length, check_name
+from homeostat.compat.mlflow.reach import actor_of
 from homeostat.compat.mlflow.reading import require
 from homeostat.compat.mlflow.wire import Context, Tag
 from homeostat.ground.errors import Invalid, NotFound
@@ -53,6 +54,14 @@ def reachable_model(context: Context, conn: Connection, name: str) -> Model:
         return get_model(conn, name)
     except NotFound as error:
         raise NotFound(f"Registered Model with name={name:.120} not found", field="name") from error
+
+
+def look_before(context: Context, name: str, version: str) -> None:
+    """Find out what a version that is to be in service takes and gives: it takes a second, so no transaction waits."""
+    with context.database.read() as conn:
+        found = reachable_version(context, conn, name, version)
+    if context.inspection is not None:
+        context.inspection.of(name, found.version, at=context.clock.now(), actor=actor_of(context))
 
 
 def reachable_version(context: Context, conn: Connection, name: str, version: str) -> ModelVersion:

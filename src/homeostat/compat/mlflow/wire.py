@@ -10,6 +10,7 @@ import msgspec
 
 from homeostat.ground.access import Identity, Permission
 from homeostat.ground.clock import Clock
+from homeostat.loop.inspection import Inspection
 from homeostat.registry.keys import Trust
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
@@ -28,6 +29,8 @@ class Context(msgspec.Struct, frozen=True):
     """The project's private key, read when something is registered; without one nothing is signed."""
     trust: Callable[[], Trust] | None = None
     """Whose packages may be fetched; without it only their bytes are checked."""
+    inspection: Inspection | None = None
+    """Looks at a version before it goes into service; without it only versions that are known do."""
 
 
 class Raw(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from homeostat.monitoring.alarms import list_alarms
 from homeostat.registry.aliases import history
 from homeostat.registry.models import list_models
 from homeostat.registry.types import Model, ModelVersion
-from homeostat.registry.versions import count_versions, list_versions
+from homeostat.registry.versions import count_versions, get_version, list_versions
 from homeostat.rollout.store import running_rollout
 from homeostat.server.views.compiled import scorers_of
 from homeostat.server.views.cycles import cycle_view
@@ -35,7 +35,7 @@ def _line(conn: Connection, name: str, declaration: Declaration | None, model: M
     rollout = running_rollout(conn, name)
     return {
         "name": name,
-        "task": declaration.task if declaration else None,
+        "task": declaration.task if declaration else _task(conn, name, aliases),
         "is_registered": model is not None,
         "champion": aliases.get(CHAMPION),
         "challenger": aliases.get(CHALLENGER),
@@ -46,6 +46,12 @@ def _line(conn: Connection, name: str, declaration: Declaration | None, model: M
         "tags": model.tags if model else {},
         "aliases": aliases,
     }
+
+
+def _task(conn: Connection, name: str, aliases: dict[str, int]) -> str | None:
+    """What the champion of a model that was registered by hand answers."""
+    champion = aliases.get(CHAMPION)
+    return None if champion is None else get_version(conn, name, champion).signature.task or None
 
 
 def model_view(conn: Connection, name: str) -> dict[str, Any]:

@@ -1,0 +1,211 @@
+"""Versions registered by hand go into service and out of it, on a home and over HTTP."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from running_server import Running
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+import homeostat as hs
+from homeostat.ground.errors import Conflict, Invalid, NotFound, Refused
+from homeostat.ground.records import Signature
+from homeostat.loop.compatible import differences
+from homeostat.registry.versions import NO_SIGNATURE
+from homeostat.sdk.client import Client
+from homeostat.serving.endpoints import find_endpoint
+from homeostat.serving.types import Endpoint
+
+_random = np.random.default_rng(0)
+X = _random.normal(size=(60, 2))
+FRAME = pd.DataFrame(X, columns=["a", "b"])
+
+
+class Place:
+    """A home, its server, and a client that reaches it one way or the other."""
+
+    def __init__(self, server: Running, client: Client) -> None:
+        self.service = server.service
+        self.registry = client.registry
+
+    def endpoint(self, name: str = "late") -> Endpoint | None:
+        with self.service.database.read() as conn:
+            return find_endpoint(conn, name)
+
+    def answering(self, name: str = "late") -> int:
+        endpoint = self.endpoint(name)
+        assert endpoint is not None
+        return endpoint.stable.version
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        return [event["data"] for event in self.service.events(0, 1000) if event["kind"] == kind]
+
+
+@pytest.fixture(params=["embedded", "remote"])
+def place(request: pytest.FixtureRequest, start: Callable[..., Running]) -> Iterator[Place]:
+    server = start()
+    home = str(server.service.settings.home_path)
+    client = hs.connect(home) if request.param == "embedded" else hs.connect(url=server.url)
+    yield Place(server, client)
+    client.close()
+
+
+def late(columns: list[str] | None = None, seed: int = 0) -> LogisticRegression:
+    frame = FRAME if columns is None else pd.DataFrame(X[:, : len(columns)], columns=columns)
+    return LogisticRegression(C=1.0 + seed).fit(frame, X[:, 0] > 0)
+
+
+def test_what_a_version_takes_and_gives_is_stored_when_it_is_registered(place: Place) -> None:
+    made = place.registry.register(late(), "late")
+    signature = made["signature"]
+    assert (signature["task"], list(signature["classes"]), signature["obstacle"]) == ("binary", ["false", "true"], "")
+    assert [(item["name"], item["dtype"], item["nullable"]) for item in signature["inputs"]] == [
+        ("a", "number", False),
+        ("b", "number", False),
+    ]
+    assert place.registry.version("late@1")["signature"]["inputs"] == signature["inputs"]
+
+
+def test_names_are_given_where_the_model_has_none(place: Place) -> None:
+    model = LinearRegression().fit(X, X)
+    made = place.registry.register(model, "two", inputs=["p", "q"], outputs=["r", "s"])
+    assert [item["name"] for item in made["signature"]["inputs"]] == ["p", "q"]
+    assert list(made["signature"]["outputs"]) == ["r", "s"]
+    frame = pd.DataFrame({"s": ["x"], "n": [1.5]})
+    with pytest.raises(Invalid, match="takes 2 columns, 3 are named"):
+        place.registry.register(model, "two", inputs=["p", "q", "r"])
+    with pytest.raises(Invalid, match="2 values a row, 3 outputs"):
+        place.registry.register(model, "two", outputs=["p", "q", "r"])
+    with pytest.raises(Invalid, match="example has 2 columns"):
+        place.registry.register(model, "two", inputs=["p"], example=frame)
+    with pytest.raises(Invalid, match="no rows"):
+        place.registry.register(model, "two", example=frame.head(0))
+    with pytest.raises(NotFound):
+        place.registry.versions("two@9")
+
+
+def test_a_champion_goes_into_service_and_takes_its_traffic_along(place: Place) -> None:
+    place.registry.register(late(), "late")
+    place.registry.register(late(seed=1), "late")
+    assert place.endpoint() is None
+    moved = place.registry.promote("late@1", "champion", reason="first")["move"]
+    assert (moved["kind"], moved["to_version"], place.answering()) == ("promote", 1, 1)
+    place.registry.set_alias("late", "champion", 2)
+    assert place.answering() == 2
+    place.registry.rollback("late")
+    assert place.answering() == 1
+    assert place.registry.model("late")["task"] == "binary"
+
+
+def test_taking_the_champion_away_takes_the_model_out_of_service(place: Place) -> None:
+    place.registry.register(late(), "late")
+    place.registry.set_alias("late", "champion", 1)
+    with pytest.raises(Conflict, match="homeostat model retire late"):
+        place.registry.delete_model("late")
+    place.registry.remove_alias("late", "champion")
+    assert place.endpoint() is None
+    place.registry.rollback("late")
+    assert place.answering() == 1
+    done = place.registry.retire("late", reason="no longer asked for")
+    assert (done["move"]["kind"], done["move"]["reason"]) == ("remove", "no longer asked for")
+    assert place.endpoint() is None and place.registry.at("late")["version"] is None
+    with pytest.raises(Conflict, match="not in service"):
+        place.registry.retire("late")
+    place.registry.delete_model("late")
+    with pytest.raises(NotFound):
+        place.registry.retire("late")
+
+
+def test_a_name_with_spaces_is_served_too(place: Place) -> None:
+    place.registry.register(late(), "späte Flüge")
+    place.registry.set_alias("späte Flüge", "champion", 1)
+    assert place.answering("späte Flüge") == 1
+
+
+def test_a_version_that_callers_would_notice_is_refused_or_forced(place: Place) -> None:
+    place.registry.register(late(), "late")
+    place.registry.register(late(["a", "c"]), "late")
+    place.registry.set_alias("late", "champion", 1)
+    for move in (
+        lambda **force: place.registry.set_alias("late", "champion", 2, **force),
+        lambda **force: place.registry.promote("late@2", "champion", **force),
+    ):
+        with pytest.raises(Refused, match="it takes c, which callers do not send; it does not take b") as caught:
+            move()
+        assert "--force" in caught.value.next_step and place.answering() == 1
+        move(force=True)
+        assert place.answering() == 2
+        forced = place.registry.history("late", alias="champion")[-1]["evidence"]
+        assert forced["forced"] and "it takes c, which callers do not send" in forced["differs"]
+        place.registry.rollback("late")
+        assert place.answering() == 1, "a rollback asks nothing"
+
+
+def test_a_version_that_cannot_answer_is_champion_of_nothing(place: Place) -> None:
+    made = place.registry.register(StandardScaler().fit(X), "scaler")
+    assert "does not predict numbers" in made["signature"]["obstacle"]
+    place.registry.set_alias("scaler", "champion", 1)
+    assert place.endpoint("scaler") is None
+    place.registry.register(late(), "late")
+    place.registry.set_alias("late", "champion", 1)
+    place.registry.register(StandardScaler().fit(X), "late")
+    with pytest.raises(Refused, match=r"late@2 cannot answer.*does not predict numbers"):
+        place.registry.set_alias("late", "champion", 2)
+    assert place.answering() == 1
+
+
+@pytest.mark.slow
+def test_a_version_that_nobody_has_looked_at_is_looked_at_when_it_is_promoted(place: Place) -> None:
+    place.registry.register(late(), "late")
+    with place.service.database.write() as conn:
+        from homeostat.registry import store
+
+        plain = {"task": "", "inputs": [], "columns": [], "feature_hash": ""}
+        conn.execute(store.versions.update().values(signature=plain))
+    assert place.registry.version("late@1")["signature"]["task"] == ""
+    place.registry.set_alias("late", "champion", 1)
+    assert place.answering() == 1
+    assert [item["name"] for item in place.registry.version("late@1")["signature"]["inputs"]] == ["a", "b"]
+    assert place.events("version.inspected") == [{"version": 1, "task": "binary", "obstacle": ""}]
+    assert place.registry.inspect("late@1")["signature"]["task"] == "binary"
+    assert len(place.events("version.inspected")) == 1, "what is known is not looked at again"
+
+
+# What differs, in words.
+
+
+def of(**given: Any) -> Signature:
+    plain = {"task": "binary", "inputs": (), "columns": (), "feature_hash": ""} | given
+    inputs = tuple(hs_input if not isinstance(hs_input, str) else column(hs_input) for hs_input in plain.pop("inputs"))
+    return Signature(**plain, inputs=inputs)
+
+
+def column(name: str, dtype: str = "number", *, nullable: bool = True) -> Any:
+    from homeostat.ground.records import InputColumn
+
+    return InputColumn(name=name, dtype=dtype, nullable=nullable)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (of(inputs="ab"), of(inputs="ab"), []),
+        (of(inputs="ab", classes=("0", "1")), of(inputs="ab", classes=("false", "true")), []),
+        (of(inputs="ab"), of(inputs="ab", classes=("fine", "late")), ["its classes are fine, late"]),
+        (of(inputs="ab"), of(inputs="abc"), ["it takes c, which callers do not send"]),
+        (of(inputs="ab"), of(inputs="a"), ["it does not take b, which callers send"]),
+        (of(inputs="ab"), of(inputs="ba"), ["in another order"]),
+        (of(inputs="a"), of(inputs=[column("a", "string")]), ["its a is a string, callers send a number"]),
+        (of(inputs="a"), of(inputs=[column("a", nullable=False)]), ["its a must not be missing"]),
+        (of(inputs="a"), of(inputs="a", task="regression"), ["it answers a regression task"]),
+        (of(task="regression"), of(task="regression", outputs=("x", "y")), ["it gives x, y, callers get one value"]),
+        (of(), of(inputs=[f"c{n}" for n in range(20)]), ["c7 and 12 more"]),
+    ],
+)
+def test_what_callers_would_notice_is_said(before: Signature, after: Signature, said: list[str]) -> None:
+    found = differences(before, after)
+    assert len(found) == len(said) and all(part in whole for part, whole in zip(said, found, strict=True))
+    assert differences(NO_SIGNATURE, NO_SIGNATURE) == []
