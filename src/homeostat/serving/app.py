@@ -28,6 +28,7 @@ from homeostat.ground.errors import (
 from homeostat.serving.about import About, version_number
 from homeostat.serving.afterwards import Afterwards, Told
 from homeostat.serving.dataplane import DataPlane
+from homeostat.serving.encodings import inflated
 from homeostat.serving.http import Headers, HttpRequest, Respond
 from homeostat.serving.lanes import Overloaded
 from homeostat.serving.metrics import all_snapshots, exposition
@@ -43,7 +44,7 @@ from homeostat.serving.types import (
 )
 
 LARGE_BODY = 256 << 10
-"""Bytes from which a body is read in a thread: others are answered meanwhile."""
+"""Bytes from which a body is read in a thread, as compressed ones are: others are answered meanwhile."""
 MAX_READING = 32
 """Large bodies that may wait to be read; one more is told to come back."""
 
@@ -69,6 +70,7 @@ class Front:
         version: str = "",
         key: str = "",
         may_place: bool = False,
+        max_body: int = 16 << 20,
         counters: Path | None = None,
         afterwards: Afterwards | None = None,
     ) -> None:
@@ -78,6 +80,7 @@ class Front:
         self._translators = translators
         self._about = About(plane, version=version, may_place=may_place)
         self._key = key.encode()
+        self._max_body = max_body
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="bodies")
         self._reading = 0
         self._targets: dict[str, Target | None] = {}
@@ -209,7 +212,7 @@ class Front:
             return
         try:
             request.version_override = self._override(request.endpoint, target, http)
-            if len(http.body) > LARGE_BODY:
+            if len(http.body) > LARGE_BODY or "content-encoding" in http.headers:
                 self._read_aside(request, translator, http, respond)
                 return
             decoded = translator.decode(http.body, http.headers.get)
@@ -234,7 +237,8 @@ class Front:
 
         def read() -> Decoded | Exception:
             try:
-                return translator.decode(http.body, http.headers.get)
+                body = inflated(http.body, http.headers.get("content-encoding", ""), self._max_body)
+                return translator.decode(body, http.headers.get)
             except Exception as error:  # noqa: BLE001  told below, on the loop
                 return error
 
