@@ -4,24 +4,27 @@ import pytest
 
 from homeostat.ground.clock import DAY, HOUR
 from homeostat.ground.errors import Conflict, NotFound
-from homeostat.rollout.controller import Observation, look, weights
+from homeostat.rollout.begin import start_rollout
+from homeostat.rollout.controller import look
+from homeostat.rollout.observed import Observation
+from homeostat.rollout.routing import weights
+from homeostat.rollout.stopping import stop_rollout
 from homeostat.rollout.store import (
-    ArmCounts,
-    Rollout,
-    abort_rollout,
     get_rollout,
     list_rollouts,
     rollout_of_cycle,
     running_rollout,
-    save_look,
-    start_rollout,
+    save_decision,
 )
 from homeostat.rollout.types import Plan, canary, shadow
+from homeostat.rollout.walk import ArmCounts, Rollout, SlowLimit
 from homeostat.store.database import Database
 from homeostat.store.events import list_events
 
 PLAN = shadow() >> canary(5, 25, 100)
 START = 100 * DAY
+LIMIT = SlowLimit(us=50_000)
+"""A model that declares what is slow; its traffic counts such calls itself."""
 
 
 class Pairs(msgspec.Struct, kw_only=True):
@@ -53,7 +56,7 @@ class World:
         for version in routing["shadows"]:
             self._serve(version, "shadow", 40 * hours)
         pairs = self._pairs(now, hours) if routing["shadows"] else None
-        return Observation(now=now, label_seq=self.labels, paired=pairs, traffic=dict(self.totals))
+        return Observation(now=now, label_seq=self.labels, paired=pairs, traffic=dict(self.totals), slow_limit=LIMIT)
 
     def _serve(self, version: int, arm: str, calls: int) -> None:
         before = self.totals.get((version, arm), ArmCounts())
@@ -110,7 +113,7 @@ def walk(database: Database, world: World, rollout: Rollout, *, looks: int = 80,
         now += hours * HOUR
         with database.write() as conn:
             current = get_rollout(conn, rollout.id)
-            rollout = save_look(conn, look(current, world.hours(current, now, hours), task="binary"), at=now)
+            rollout = save_decision(conn, look(current, world.hours(current, now, hours), task="binary"), at=now)
         if rollout.state != "running":
             break
     return rollout
@@ -128,7 +131,8 @@ def test_an_equally_good_candidate_walks_the_whole_plan(database: Database) -> N
         ("rollout.started", "shadow"),
         ("rollout.advanced", "canary 5 %"),
         ("rollout.advanced", "canary 25 %"),
-        ("rollout.promoted", "promoted"),
+        ("rollout.promoted", "bake"),
+        ("rollout.completed", "promoted"),
     ]
     assert ended.ended_at is not None and 2 * DAY < ended.ended_at - START < 10 * DAY
     assert weights(ended) == {"arms": [{"version": 2, "weight": 10_000, "arm": "stable"}], "shadows": []}
@@ -147,7 +151,7 @@ def test_a_candidate_with_shuffled_labels_ends_in_shadow(database: Database) -> 
 
 
 def test_a_candidate_that_fails_in_the_canary_is_rolled_back(sqlite_database: Database) -> None:
-    ended = walk(sqlite_database, World(error_rate=0.3), begin(sqlite_database, canary(25, 100)))
+    ended = walk(sqlite_database, World(error_rate=0.3), begin(sqlite_database, canary(25, 100)), hours=1)
     assert ended.state == "rolled_back" and "fails in" in ended.reason
     assert ended.ended_at is not None and ended.ended_at - START <= DAY
 
@@ -202,6 +206,7 @@ def test_each_weight_needs_its_requests_and_its_time(sqlite_database: Database) 
     unproven = look(enough.rollout, traffic(START + 2 * DAY, 150), task="binary")
     proven = look(enough.rollout, traffic(START + 2 * DAY, 450), task="binary")
     assert [one.action for one in (again, unproven, proven)] == ["continue", "continue", "promote"]
+    assert proven.rollout.stage_name == "bake" and proven.rollout.is_released
 
 
 def traffic(now: int, candidate: int, errors: int = 0) -> Observation:
@@ -209,7 +214,7 @@ def traffic(now: int, candidate: int, errors: int = 0) -> Observation:
         (1, "stable"): ArmCounts(requests=10 * candidate, rows=10 * candidate),
         (2, "canary"): ArmCounts(requests=candidate, rows=candidate, errors=errors),
     }
-    return Observation(now=now, label_seq=0, paired=None, traffic=arms)
+    return Observation(now=now, label_seq=0, paired=None, traffic=arms, slow_limit=LIMIT)
 
 
 def test_calls_refused_for_the_callers_fault_do_not_count_against_a_version(sqlite_database: Database) -> None:
@@ -257,8 +262,9 @@ def test_a_cycle_starts_its_rollout_once_and_an_endpoint_has_one_at_a_time(datab
 def test_an_aborted_rollout_makes_room_for_the_next(database: Database) -> None:
     rollout = begin(database)
     with database.write() as conn:
-        aborted = abort_rollout(conn, rollout.id, at=START + HOUR, actor="ada", reason="wrong data")
-        assert abort_rollout(conn, rollout.id, at=START + DAY, actor="ada", reason="again") == aborted
+        aborted = stop_rollout(conn, "m", at=START + HOUR, actor="ada", reason="wrong data")
+        assert stop_rollout(conn, "m", at=START + DAY, actor="ada", reason="again") is None
+    assert aborted is not None
     assert (aborted.state, aborted.reason, aborted.ended_at) == ("aborted", "wrong data", START + HOUR)
     following = begin(database, cycle="c2", candidate=3)
     with database.read() as conn:
@@ -273,9 +279,9 @@ def test_a_look_at_a_rollout_that_moved_meanwhile_is_not_saved(database: Databas
     rollout = begin(database)
     decision = look(rollout, World().hours(rollout, START + HOUR), task="binary")
     with database.write() as conn:
-        save_look(conn, decision, at=START + HOUR)
+        save_decision(conn, decision, at=START + HOUR)
     with pytest.raises(Conflict, match="moved meanwhile"), database.write() as conn:
-        save_look(conn, decision, at=START + HOUR)
+        save_decision(conn, decision, at=START + HOUR)
     with database.read() as conn:
         assert get_rollout(conn, rollout.id) == decision.rollout
 
@@ -290,7 +296,7 @@ def test_decisions_from_persisted_evidence_are_the_same_bit_for_bit(database: Da
         kept = look(kept, one.hours(kept, now), task="binary").rollout
         with database.write() as conn:
             stored = get_rollout(conn, stored.id)
-            save_look(conn, look(stored, other.hours(stored, now), task="binary"), at=now)
+            save_decision(conn, look(stored, other.hours(stored, now), task="binary"), at=now)
             stored = get_rollout(conn, stored.id)
         assert stored == kept
         if kept.state != "running":

@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeostat.ground.clock import HOUR
+from homeostat.ground.clock import DAY, HOUR, MINUTE, SECOND
 from homeostat.ground.errors import Invalid
+from homeostat.rollout.bets import PROMOTE_BETS, ROLLBACK_BETS
 from homeostat.rollout.evidence import log_mean_exp
-from homeostat.rollout.paired import PROMOTE_BETS, ROLLBACK_BETS, PairedLoss, row_losses
-from homeostat.rollout.rates import WORSE_RATIOS, Guard, RateBelow, RateRatio, dispersion, new_guard
+from homeostat.rollout.guards import Guard, new_guard
+from homeostat.rollout.losses import row_losses
+from homeostat.rollout.paired import PairedLoss
+from homeostat.rollout.rates import WORSE_RATIOS, RateLimit, RateRatio, clusters
 
 
 def walk(
@@ -28,10 +31,10 @@ def walk(
     cluster: int = 1,
 ) -> str:
     """'rollback', 'promote' or 'undecided' after looking at every step."""
-    for _ in range(looks):
+    for look in range(looks):
         bad_c, bad_s = (cluster * rng.poisson(rate * n / cluster) for rate, n in ((rate_c, n_c), (rate_s, n_s)))
-        guard = guard.seen(min(bad_c, n_c), n_c, min(bad_s, n_s), n_s)
-        if guard.is_worse:
+        guard = guard.seen(min(bad_c, n_c), n_c, min(bad_s, n_s), n_s, at=DAY + look * MINUTE)
+        if guard.is_worse(60):
             return "rollback"
         if guard.is_safe:
             return "promote"
@@ -41,8 +44,10 @@ def walk(
 def outcomes(repetitions: int, seed: int, *, warm: int = 0, **kwargs: Any) -> dict[str, float]:
     rng = np.random.default_rng(seed)
     guard = new_guard(margin=2.0, limit=0.001)
-    for _ in range(warm):
-        guard = guard.watched(kwargs["cluster"] * rng.poisson(900 * kwargs["rate_s"] / kwargs["cluster"]), 900)
+    for minute in range(warm):
+        cluster = kwargs.get("cluster", 1)
+        bad = cluster * int(rng.poisson(900 * kwargs["rate_s"] / cluster))
+        guard = guard.watched(bad, 900, at=DAY + (minute - warm) * MINUTE)
     ends = [walk(guard, rng, **kwargs) for _ in range(repetitions)]
     return {name: ends.count(name) / repetitions for name in ("rollback", "promote", "undecided")}
 
@@ -58,7 +63,7 @@ def test_a_candidate_with_twice_the_errors_is_seldom_promoted_and_mostly_rolled_
 
 
 def test_a_broken_candidate_is_rolled_back_at_the_first_looks() -> None:
-    ends = outcomes(50, 3, rate_c=0.2, rate_s=0.005, looks=2)
+    ends = outcomes(50, 3, rate_c=0.2, rate_s=0.005, looks=2, warm=30)
     assert ends["rollback"] == 1.0
 
 
@@ -75,8 +80,9 @@ def test_an_outage_of_both_arms_does_not_roll_back() -> None:
         guard = new_guard(margin=2.0, limit=0.001)
         for look in range(60):
             rate = 0.1 if 20 <= look < 23 else 0.005
-            guard = guard.seen(rng.binomial(100, rate), 100, rng.binomial(900, rate), 900)
-            if guard.is_worse:
+            counts = (int(rng.binomial(100, rate)), 100, int(rng.binomial(900, rate)), 900)
+            guard = guard.seen(*counts, at=DAY + look * MINUTE)
+            if guard.is_worse(60):
                 rollbacks += 1
                 break
     assert rollbacks <= 6
@@ -84,13 +90,13 @@ def test_an_outage_of_both_arms_does_not_roll_back() -> None:
 
 def test_no_requests_are_no_evidence() -> None:
     guard = new_guard(margin=2.0, limit=0.02)
-    for _ in range(1000):
-        guard = guard.seen(0, 0, 3, 900)
+    for look in range(1000):
+        guard = guard.seen(0, 0, 3, 900, at=DAY + look * MINUTE)
     assert (guard.log_e_rollback, guard.log_e_promote) == (0.0, 0.0)
 
 
 def test_a_candidate_without_errors_is_safe_by_the_number_of_its_requests_and_not_before() -> None:
-    rate = RateBelow(limit=0.02)
+    rate = RateLimit(limit=0.02)
     assert rate.seen(0, 100).log_e < math.log(20) <= rate.seen(0, 250).log_e
     assert rate.seen(0, 250).log_e == pytest.approx(rate.seen(0, 100).seen(0, 150).log_e)
     assert rate.seen(5, 250).log_e < 0
@@ -100,7 +106,7 @@ def test_a_candidate_over_the_limit_is_seldom_called_safe() -> None:
     rng = np.random.default_rng(6)
     called = 0
     for _ in range(400):
-        rate, top = RateBelow(limit=0.02), 0.0
+        rate, top = RateLimit(limit=0.02), 0.0
         for bad in rng.binomial(50, 0.02, size=40):
             rate = rate.seen(int(bad), 50)
             top = max(top, rate.log_e)
@@ -120,10 +126,30 @@ def test_the_likelihood_ratio_is_the_binomials() -> None:
 
 
 def test_rare_and_even_errors_are_not_dispersed() -> None:
-    assert dispersion([]) == 1.0
-    assert dispersion([(0, 100)] * 50) == 1.0
-    assert dispersion([(1, 100), (1, 100), (2, 200)]) == 1.0
-    assert dispersion([(0, 100), (0, 100), (30, 100)]) > 10
+    assert clusters([0] * 50, [100] * 50).dispersion == 1.0
+    assert clusters([1, 1, 2] * 10, [100, 100, 200] * 10).dispersion == 1.0
+    clustered = clusters([0, 0, 30] * 10, [100] * 30).dispersion
+    assert 15 < clustered < 35
+    assert clusters([0, 0, 30] * 10 + [0], [100] * 30 + [0]).dispersion == clustered
+
+
+def test_the_fewer_stretches_are_known_the_more_they_are_taken_to_cluster() -> None:
+    few = [float(clusters([1] * count, [100] * count).dispersion) for count in (1, 5, 10, 20, 50)]
+    assert few == sorted(few, reverse=True) and few[0] > 5 and few[-2:] == [1.0, 1.0]
+
+
+def test_one_client_that_tries_again_is_one_event_while_nothing_is_known_of_clusters() -> None:
+    guard = new_guard(margin=2.0, limit=0.02, at=DAY)
+    for look in range(1, 200):
+        guard = guard.seen(0, 20, 0, 180, at=DAY + look * 2 * SECOND)
+    retried = guard
+    for look in range(5):  # ten failures within ten seconds
+        retried = retried.seen(2, 2, 0, 18, at=DAY + 400 * SECOND + look * 2 * SECOND)
+    assert not retried.is_worse(60)
+    spread = guard
+    for look in range(5):  # five, ten seconds apart
+        spread = spread.seen(1, 2, 0, 18, at=DAY + (400 + 10 * look) * SECOND)
+    assert spread.is_worse(60)
 
 
 @given(st.lists(st.floats(-700, 700), min_size=1, max_size=8))
@@ -155,7 +181,7 @@ def ends_of(
     for start in range(0, len(y), rows_a_day // 4):
         part = slice(start, start + rows_a_day // 4)
         state = state.seen("binary", at[part], y[part], stable[part], candidate[part])
-        if state.is_worse:
+        if state.is_worse(60):
             return "rollback", state.rows
         if state.is_near:
             return "promote", state.rows
@@ -228,9 +254,10 @@ def test_evidence_does_not_depend_on_when_one_looks_or_restarts(cuts: list[int],
 def test_a_guard_read_back_from_json_goes_on_bit_for_bit() -> None:
     rng = np.random.default_rng(11)
     kept = read = new_guard(margin=2.0, limit=0.02)
-    for _ in range(150):
-        counts = (int(rng.poisson(1)), 100, int(rng.poisson(9)), 900)
-        kept, read = kept.seen(*counts), msgspec.json.decode(msgspec.json.encode(read), type=Guard).seen(*counts)
+    for look in range(150):
+        counts, at = (int(rng.poisson(1)), 100, int(rng.poisson(9)), 900), DAY + look * 7 * SECOND
+        read = msgspec.json.decode(msgspec.json.encode(read), type=Guard).seen(*counts, at=at)
+        kept = kept.seen(*counts, at=at)
     assert kept == read
 
 
@@ -241,10 +268,10 @@ def test_a_regression_is_judged_by_squared_error_whatever_its_unit() -> None:
     at = np.arange(3000) * HOUR // 45
     small = PairedLoss(margin=0.1).seen("regression", at, y, stable, worse)
     large = PairedLoss(margin=0.1).seen("regression", at, 1000 * y, 1000 * stable, 1000 * worse)
-    assert small.is_worse
+    assert small.is_worse(60)
     assert large.log_e_rollback == pytest.approx(small.log_e_rollback)
 
 
 def test_a_probability_of_zero_costs_as_much_as_one_of_a_hundredth() -> None:
-    losses = row_losses("binary", np.array([1.0, 1.0, 0.0]), np.array([0.0, 0.01, 1.0]))
+    losses = row_losses("log_loss", np.array([1.0, 1.0, 0.0]), np.array([0.0, 0.01, 1.0]))
     assert losses == pytest.approx(np.full(3, math.log(100)))

@@ -14,7 +14,9 @@ from homeostat.loop.durable import Worker
 from homeostat.loop.ingest import Ingester
 from homeostat.loop.rollouts import advance_rollouts
 from homeostat.loop.watch import due_cause, watch_model
+from homeostat.loop.workers import MemoryWatch, Workers, no_workers
 from homeostat.monitoring.labels import label_high_water
+from homeostat.rollout.store import open_rollouts
 from homeostat.serving.log import FOLDER
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
@@ -32,9 +34,19 @@ class TickReport(msgspec.Struct, frozen=True, kw_only=True):
 class Engine:
     """One per server process. `tick` is idempotent: whatever a crash cut off, the next tick does."""
 
-    def __init__(self, database: Database, blobs: BlobStore, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        settings: Settings,
+        clock: Clock,
+        *,
+        workers: Workers = no_workers,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._workers = workers
+        self._memory = MemoryWatch()
         self._ingester = Ingester(database, blobs, log_folder(settings))
         self._watched: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -51,13 +63,32 @@ class Engine:
         """Take in the logs, then move rollouts on the labels that were there before, then watch, then trigger."""
         with self._lock:
             now = self._clock.now()
-            with self._database.read() as conn:
-                # Read before the logs: every label up to here belongs to a prediction that is in them.
-                high_water = label_high_water(conn)
-            ingested = self._ingester.run()
-            moved = advance_rollouts(self._database, now=now, label_seq=high_water)
+            ingested, moved = self._take_in_and_move(now)
             started = self._look_after_models(now)
             return TickReport(now=now, ingested=ingested, moved=tuple(moved), started=tuple(started))
+
+    def look_at_rollouts(self) -> list[str]:
+        """Between two ticks: when a rollout is open, see what came and move it; returns what moved.
+
+        A rollout has to react within seconds. Without one this reads a row, and the workers' sizes.
+        """
+        with self._database.read() as conn:
+            is_open = bool(open_rollouts(conn))
+        if not is_open:
+            self._memory.at_rest(self._workers())
+            return []
+        with self._lock:
+            return self._take_in_and_move(self._clock.now())[1]
+
+    def _take_in_and_move(self, now: int) -> tuple[int, list[str]]:
+        with self._database.read() as conn:
+            # Read before the logs: every label up to here belongs to a prediction that is in them.
+            high_water = label_high_water(conn)
+        ingested = self._ingester.run()
+        moved = advance_rollouts(
+            self._database, now=now, label_seq=high_water, states=self._workers(), memory=self._memory
+        )
+        return ingested, moved
 
     def run_cycles(self) -> int:
         """Walk the open cycles as far as they go; long, so it has its own thread when live."""

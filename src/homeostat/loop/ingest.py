@@ -27,6 +27,7 @@ class Ingester:
         self._blobs = blobs
         self._folder = folder
         self._bins: dict[tuple[str, int], tuple[ColumnBins, ...]] = {}
+        self._probabilities: set[tuple[str, int]] = set()
         self._read: dict[str, int] = {}
 
     def run(self) -> int:
@@ -51,7 +52,13 @@ class Ingester:
             if end == offset:
                 return 0
             rows = sum(len(batch.request_ids) for batch in batches)
-            record_batches(conn, batches, bins=self._bins_of(conn, batches), slow_us=slow_limits(conn))
+            record_batches(
+                conn,
+                batches,
+                bins=self._bins_of(conn, batches),
+                slow_us=slow_limits(conn),
+                probabilities=self._probabilities,
+            )
             set_wal_position(conn, path.name, end, rows_before + rows)
             return max(rows, 1)
 
@@ -59,7 +66,10 @@ class Ingester:
         self, conn: Connection, batches: list[PredictionBatch]
     ) -> Mapping[tuple[str, int], tuple[ColumnBins, ...]]:
         for key in {(batch.model, batch.version) for batch in batches if batch.status == "ok"} - self._bins.keys():
-            self._bins[key] = get_version(conn, *key).bins
+            version = get_version(conn, *key)
+            self._bins[key] = version.bins
+            if version.signature.task == "binary":
+                self._probabilities.add(key)
         return {key: bins for key, bins in self._bins.items() if bins}  # registered by hand: nothing to compare with
 
     def _seal(self, path: Path) -> None:

@@ -16,7 +16,8 @@ from homeostat.registry.lookup import aliases_of
 from homeostat.registry.stages import follow_alias, stages_of
 from homeostat.registry.types import AliasMove, Kind, ModelVersion
 from homeostat.registry.versions import get_version
-from homeostat.rollout.store import abort_rollout, running_rollout
+from homeostat.rollout.stopping import stop_rollout
+from homeostat.rollout.store import running_rollout
 from homeostat.serving.endpoints import (
     find_endpoint,
     is_endpoint_name,
@@ -47,14 +48,36 @@ def put_in_service(
     reason: str,
     evidence: dict[str, Any],
     key: str,
+    shadows: list[int] | None = None,
 ) -> None:
     """Make a version the champion and send it all traffic; the same `key` a second time changes nothing."""
     move = set_alias(
         conn, model, CHAMPION, version, at=at, actor=actor, reason=reason, evidence=evidence, key=key, kind="promote"
     )
     follow_alias(conn, move, at=at)
-    route(conn, model, [Arm(version=version, weight=10_000, arm="stable")], at=at, actor=actor, reason=reason)
+    arm = Arm(version=version, weight=10_000, arm="stable")
+    route(conn, model, [arm], shadows=shadows, at=at, actor=actor, reason=reason)
     notify(conn, "version.promoted", model, at=at, version=version, reason=reason)
+
+
+def take_out_of_service(
+    conn: Connection,
+    model: str,
+    *,
+    back_to: int,
+    at: int,
+    actor: str,
+    reason: str,
+    evidence: dict[str, Any],
+    key: str,
+) -> None:
+    """Move the champion, and all traffic, back to a version before; the same `key` a second time changes nothing."""
+    move = roll_alias_back(
+        conn, model, alias=CHAMPION, to=back_to, at=at, actor=actor, reason=reason, evidence=evidence, key=key
+    )
+    follow_alias(conn, move, at=at)
+    route(conn, model, [Arm(version=back_to, weight=10_000, arm="stable")], at=at, actor=actor, reason=reason)
+    notify(conn, "version.rolled_back", model, at=at, version=back_to, reason=reason)
 
 
 def route(
@@ -221,7 +244,7 @@ def retire(conn: Connection, model: str, *, at: int, actor: str, reason: str) ->
     if not endpoints:
         raise Conflict(f"{model!r} is not in service", field="model", next_step="see: homeostat model ls")
     for endpoint in endpoints:
-        _stop_rollout(conn, endpoint.name, at=at, actor=actor, reason=f"retired by {actor}: {reason}")
+        stop_rollout(conn, endpoint.name, at=at, actor=actor, reason=f"retired by {actor}: {reason}")
         remove_endpoint(conn, endpoint.name, at=at, actor=actor, reason=reason)
     move = None
     if champion_number(conn, model) is not None:
@@ -240,16 +263,11 @@ def roll_back(
         Conflict: when there is nothing to go back to.
     """
     if alias == CHAMPION:
-        _stop_rollout(conn, model, at=at, actor=actor, reason=f"rolled back by {actor}: {reason}")
+        stop_rollout(conn, model, at=at, actor=actor, reason=f"rolled back by {actor}: {reason}")
     with with_traffic(conn, model, at=at, actor=actor, reason=reason, topic="version.rolled_back"):
         row = roll_alias_back(conn, model, alias=alias, at=at, actor=actor, reason=reason, to=to)
         follow_alias(conn, row, at=at)
     return row
-
-
-def _stop_rollout(conn: Connection, endpoint: str, *, at: int, actor: str, reason: str) -> None:
-    if (rollout := running_rollout(conn, endpoint)) is not None:
-        abort_rollout(conn, rollout.id, at=at, actor=actor, reason=reason)
 
 
 def _refuse_guarded(conn: Connection, model: str, alias: str, version: int) -> None:

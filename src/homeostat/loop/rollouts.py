@@ -3,92 +3,202 @@
 Evidence, cursor, alias and routing of one look commit together, so a crash between two looks costs nothing.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy.engine import Connection
 
-from homeostat.ground.clock import HOUR
 from homeostat.loop import releases
-from homeostat.loop.plans import plan_of, task_of
-from homeostat.monitoring.accuracy import paired
-from homeostat.monitoring.health import traffic_since
+from homeostat.loop.declaration import get_declaration, is_declared
+from homeostat.loop.observing import known_traffic, observe
+from homeostat.loop.workers import MemoryWatch, WorkerState
+from homeostat.monitoring.labels import label_high_water
 from homeostat.registry.aliases import remove_alias
 from homeostat.registry.lookup import aliases_of
-from homeostat.rollout.controller import Observation, look, weights
-from homeostat.rollout.store import Rollout, list_rollouts, save_look, start_rollout
+from homeostat.registry.versions import get_version
+from homeostat.rollout.begin import start_rollout
+from homeostat.rollout.controller import look, look_back
+from homeostat.rollout.guards import SLOT
+from homeostat.rollout.routing import weights
+from homeostat.rollout.store import ACTOR, end_watches, get_rollout, open_rollouts, save_decision
+from homeostat.rollout.types import Plan
+from homeostat.rollout.walk import Decision, Rollout
+from homeostat.serving.endpoints import find_endpoint
 from homeostat.serving.types import Arm
 from homeostat.store.database import Database
 
-ACTOR = "rollout"
 
-
-def begin_rollout(conn: Connection, model: str, version: int, *, cycle_id: str, at: int, actor: str) -> Rollout:
-    """Start the plan for a new version; without a champion it goes into service at once."""
+def begin_rollout(
+    conn: Connection,
+    model: str,
+    version: int,
+    *,
+    plan: Plan | None = None,
+    cycle_id: str | None = None,
+    at: int,
+    actor: str,
+    reason: str = "",
+) -> Rollout:
+    """Start to walk a plan (by default the declared one) for a version; without a champion it goes into service."""
     rollout = start_rollout(
         conn,
         endpoint=model,
         model=model,
         candidate=version,
         stable=releases.champion_number(conn, model),
-        plan=plan_of(conn, model),
+        plan=plan or get_declaration(conn, model).rollout,
         cycle_id=cycle_id,
         at=at,
         actor=actor,
+        reason=reason,
+        task=task_of(conn, model, version),
+        label_seq=label_high_water(conn),
+        traffic=known_traffic(conn, model, since=at),
     )
-    _apply_state(conn, rollout, at=at)
+    apply_state(conn, rollout, at=at, actor=actor)
     return rollout
 
 
-def advance_rollouts(database: Database, *, now: int, label_seq: int) -> list[str]:
-    """Look at every running rollout once; returns what moved, as text."""
+def task_of(conn: Connection, model: str, version: int) -> str:
+    """What a version answers: 'binary', 'multiclass' or 'regression'."""
+    task = get_version(conn, model, version).signature.task
+    return task or (get_declaration(conn, model).task if is_declared(conn, model) else "")
+
+
+def advance_rollouts(
+    database: Database,
+    *,
+    now: int,
+    label_seq: int,
+    states: Sequence[WorkerState] = (),
+    memory: MemoryWatch | None = None,
+) -> list[str]:
+    """Look at every open rollout once; returns what moved, as text."""
     with database.read() as conn:
-        running = list_rollouts(conn, state="running")
-    return [moved for rollout in running if (moved := _advance(database, rollout, now=now, label_seq=label_seq))]
-
-
-def _advance(database: Database, rollout: Rollout, *, now: int, label_seq: int) -> str | None:
-    with database.write() as conn:
-        observation = _observe(conn, rollout, now=now, label_seq=label_seq)
-        decision = look(rollout, observation, task=task_of(conn, rollout.model, rollout.candidate))
-        saved = save_look(conn, decision, at=now)
-        if decision.action == "continue":
-            return None
-        _apply_state(conn, saved, at=now)
-        return f"{rollout.model}@{rollout.candidate} {saved.stage_name}: {decision.reason}"
-
-
-def _observe(conn: Connection, rollout: Rollout, *, now: int, label_seq: int) -> Observation:
-    assert rollout.stable is not None  # without a stable version it is promoted at the start
-    pairs = paired(
-        conn,
-        rollout.model,
-        stable=rollout.stable,
-        candidate=rollout.candidate,
-        after_seq=rollout.evidence.label_seq,
-        up_to_seq=label_seq,
+        found = open_rollouts(conn)
+    if not found and memory is not None:
+        memory.at_rest(states)
+    moved = (
+        _advance(database, rollout, now=now, label_seq=label_seq, states=states, memory=memory) for rollout, _ in found
     )
-    traffic = traffic_since(conn, rollout.model, start=rollout.started_at - HOUR)
-    return Observation(now=now, label_seq=label_seq, paired=pairs, traffic=traffic)
+    return [text for text in moved if text]
 
 
-def _apply_state(conn: Connection, rollout: Rollout, *, at: int) -> None:
+def _advance(
+    database: Database,
+    rollout_id: str,
+    *,
+    now: int,
+    label_seq: int,
+    states: Sequence[WorkerState],
+    memory: MemoryWatch | None,
+) -> str | None:
+    with database.write() as conn:
+        rollout = get_rollout(conn, rollout_id)  # anew: a person may have been at it
+        if rollout.state == "promoted" and rollout.watch_until is None:
+            return None
+        if rollout.state not in {"running", "promoted"}:
+            return None
+        if _was_overtaken(conn, rollout):
+            return None
+        observation = observe(conn, rollout, now=now, label_seq=label_seq, states=states, memory=memory)
+        decide = look if rollout.state == "running" else look_back
+        decision = decide(
+            rollout, observation, task=rollout.control.task or task_of(conn, rollout.model, rollout.candidate)
+        )
+        if _is_idle(rollout, decision, now=now):
+            return None
+        return carry_out(conn, decision, before=rollout, at=now, actor=ACTOR)
+
+
+def _was_overtaken(conn: Connection, rollout: Rollout) -> bool:
+    """A promoted version that is no longer the champion: somebody moved on, and there is nothing to go back from."""
+    if rollout.state == "running" or releases.champion_number(conn, rollout.model) == rollout.candidate:
+        return False
+    end_watches(conn, rollout.endpoint)
+    return True
+
+
+def _is_idle(rollout: Rollout, decision: Decision, *, now: int) -> bool:
+    """Nothing came and nothing is due: kept, such looks would be most of what is written."""
+    before, after = rollout.evidence, decision.rollout.evidence
+    same = before.totals == after.totals and before.label_seq == after.label_seq
+    still = before.memory == after.memory and before.unloaded_since == after.unloaded_since
+    return decision.action == "continue" and same and still and now - before.errors.last < SLOT
+
+
+def carry_out(conn: Connection, decision: Decision, *, before: Rollout, at: int, actor: str) -> str | None:
+    """Keep a decision and make alias and routing what it asks for; says what moved."""
+    saved = save_decision(conn, decision, at=at, actor=actor)
+    if decision.action in {"continue", "pause", "resume"}:
+        return None
+    if before.is_released and saved.state not in {"running", "promoted"}:
+        _go_back(conn, saved, decision, at=at, actor=actor)
+    else:
+        apply_state(conn, saved, at=at, actor=actor, numbers=decision.numbers, was_released=before.is_released)
+    return f"{saved.model}@{saved.candidate} {saved.stage_name}: {decision.reason}"
+
+
+def apply_state(
+    conn: Connection,
+    rollout: Rollout,
+    *,
+    at: int,
+    actor: str,
+    numbers: dict[str, Any] | None = None,
+    was_released: bool = False,
+) -> None:
     """Make alias and routing what the rollout's state asks for."""
     model, reason = rollout.model, rollout.reason or f"rollout: {rollout.stage_name}"
-    if rollout.state == "promoted":
+    routing = weights(rollout)
+    arms, shadows = [Arm(**arm) for arm in routing["arms"]], routing["shadows"]
+    if rollout.is_released and not was_released:
         releases.put_in_service(
             conn,
             model,
             rollout.candidate,
             at=at,
-            actor=ACTOR,
+            actor=actor,
             reason=reason,
-            evidence={"rollout": rollout.id, "cycle": rollout.cycle_id},
+            evidence=_evidence(rollout, numbers or {}),
             key=f"{rollout.id}:promoted",
+            shadows=shadows,
         )
-    else:
-        routing = weights(rollout)
-        arms = [Arm(**arm) for arm in routing["arms"]]
-        releases.route(conn, model, arms, shadows=routing["shadows"], at=at, actor=ACTOR, reason=reason)
-    if rollout.state != "running":
+    elif _differs(conn, rollout, arms, shadows):
+        releases.route(conn, model, arms, shadows=shadows, at=at, actor=actor, reason=reason)
+    if rollout.state != "running" or rollout.is_released:
         _end_challenge(conn, rollout, reason, at=at)
+
+
+def _go_back(conn: Connection, rollout: Rollout, decision: Decision, *, at: int, actor: str) -> None:
+    assert rollout.stable is not None  # a first version has no bake
+    releases.take_out_of_service(
+        conn,
+        rollout.model,
+        back_to=rollout.stable,
+        at=at,
+        actor=actor,
+        reason=decision.reason,
+        evidence=_evidence(rollout, decision.numbers),
+        key=f"{rollout.id}:rolled_back",
+    )
+    _tell(conn, rollout, decision.reason, at=at)
+
+
+def _evidence(rollout: Rollout, numbers: dict[str, Any]) -> dict[str, Any]:
+    """What the ledger keeps of a move."""
+    control = rollout.control
+    kept: dict[str, Any] = {"rollout": rollout.id, "cycle": rollout.cycle_id, "numbers": numbers}
+    if control.approved:
+        kept["approved_by"] = [word.by for word in control.approved]
+    if control.overridden:
+        kept["overruled"] = [{"test": item.test, "e_rollback": item.e_rollback} for item in control.overridden]
+    return kept
+
+
+def _differs(conn: Connection, rollout: Rollout, arms: list[Arm], shadows: list[int]) -> bool:
+    endpoint = find_endpoint(conn, rollout.endpoint)
+    return endpoint is None or endpoint.arms != tuple(arms) or endpoint.shadows != tuple(shadows)
 
 
 def _end_challenge(conn: Connection, rollout: Rollout, reason: str, *, at: int) -> None:
@@ -102,7 +212,11 @@ def _end_challenge(conn: Connection, rollout: Rollout, reason: str, *, at: int) 
             reason=reason,
             evidence={"rollout": rollout.id, "state": rollout.state},
         )
-    if rollout.state in ("rolled_back", "held"):
+    _tell(conn, rollout, reason, at=at)
+
+
+def _tell(conn: Connection, rollout: Rollout, reason: str, *, at: int) -> None:
+    if rollout.state in {"rolled_back", "held"}:
         releases.notify(
             conn, f"rollout.{rollout.state}", rollout.model, at=at, version=rollout.candidate, reason=reason
         )

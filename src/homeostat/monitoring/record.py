@@ -1,7 +1,7 @@
 """Taking in the prediction log: rows for the label join, counters for traffic, latency and profiles."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,16 +25,19 @@ def record_batches(
     *,
     bins: Mapping[Version, tuple[ColumnBins, ...]],
     slow_us: Mapping[str, int | None],
+    probabilities: Collection[Version] = (),
 ) -> int:
     """Take in frames of the prediction log and say how many scored rows were new.
 
     Belongs into the transaction that moves the log's position, since counters are added to. `bins` may lack a version
-    (nothing is profiled then); a request slower than `slow_us` of its model counts as slow.
+    (nothing is profiled then); a request slower than `slow_us` of its model counts as slow; the scores of versions in
+    `probabilities` have to lie within 0 and 1.
     """
     batches = list(batches)
     scored = [batch for batch in batches if batch.status == "ok" and batch.scores]
     new = insert_new_tuples(conn, store.outcomes, _OUTCOME, list(_outcomes(scored)))
     misfits = _record_profiles(conn, scored, bins)
+    misfits |= {id(batch) for batch in scored if not _is_valid(batch, probabilities)}
     _record_traffic(conn, batches, slow_us, misfits)
     _record_latency(conn, [batch for batch in batches if batch.status == "ok"], batches)
     return new
@@ -48,6 +51,12 @@ def _outcomes(batches: Iterable[PredictionBatch]) -> Iterable[tuple[Any, ...]]:
         model, version, arm = batch.model, batch.version, batch.arm
         for request_id, at, score in zip(batch.request_ids, batch.times, batch.scores, strict=True):
             yield request_id, model, version, arm, at, score if _is_number(score) else None
+
+
+def _is_valid(batch: PredictionBatch, probabilities: Collection[Version]) -> bool:
+    """Whether every answer is a number, and where it is to be a probability, one of those."""
+    low, high = (0, 1) if (batch.model, batch.version) in probabilities else (float("-inf"), float("inf"))
+    return all(_is_number(score) and low <= score <= high for score in batch.scores)
 
 
 def _is_number(score: float | None) -> bool:
@@ -82,7 +91,7 @@ def _record_traffic(
         total[2] += batch.status == "error"
         total[3] += batch.status == "rejected"
         total[4] += is_ok and limit is not None and batch.latency_us > limit
-        total[5] += is_ok and (id(batch) in misfits or not all(map(_is_number, batch.scores)))
+        total[5] += batch.status == "invalid" or (is_ok and id(batch) in misfits)
     names = ("requests", "rows", "errors", "rejected", "slow", "invalid")
     rows = [_window(key) | dict(zip(names, total, strict=True)) for key, total in sorted(totals.items())]
     add_up(conn, store.traffic, rows, key=("model", "version", "arm", "window_start"), add=names)

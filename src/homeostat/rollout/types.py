@@ -1,134 +1,157 @@
 """What a user writes under `rollout=`: stages joined by `>>`, and the plan they make.
 
-rollout=hs.shadow() >> hs.canary(5, 25, 100)
+rollout=hs.shadow() >> hs.canary(5, 25, 100, bake="1h")
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from homeostat.ground.clock import parse_duration
 from homeostat.ground.errors import Invalid
+from homeostat.ground.sizes import parse_size
+from homeostat.rollout.stages import AB, GUARDS, Approval, Bake, BlueGreen, Canary, Released, Shadow, Stage
 
-UNDECIDED = ("hold", "promote", "rollback")
-"""What may happen when a stage's horizon passes without enough evidence either way."""
-
-
-class _Stage(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
-    horizon: int
-    """Microseconds of event time after which an undecided stage ends."""
-    undecided: str = "hold"
-    """What then happens: 'hold' ends the rollout and keeps the stable version, as 'rollback' does with its own name;
-    'promote' goes on to the next stage."""
-
-    def __post_init__(self) -> None:
-        if self.horizon <= 0:
-            raise Invalid(f"the horizon is {self.horizon}", field="horizon", next_step="give a span, like '14d'")
-        if self.undecided not in UNDECIDED:
-            raise Invalid(
-                f"undecided={self.undecided!r} is not known",
-                field="undecided",
-                next_step=f"use {', '.join(UNDECIDED)}",
-            )
+FALSE_ROLLBACK = 0.05
+"""Chance that a candidate which is no worse is ever rolled back, all tests of a plan together."""
 
 
-class Shadow(_Stage, frozen=True, kw_only=True, tag="shadow"):
-    """The candidate scores every request beside the stable version and answers none."""
+class Step(NamedTuple):
+    """One step of the walk."""
 
-    min_labels: int
-    """Labelled requests scored by both, before it may go on."""
-    margin: float
-    """How much more loss than the stable version is tolerated, as a share of the stable's loss."""
+    stage: Stage | Bake
+    weight: int
+    """Per cent of the traffic that the candidate answers."""
+    looks_on: bool
+    """Whether the version that does not answer everything scores along: the candidate, in the bake the old one."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.min_labels < 1:
-            raise Invalid(
-                f"shadow has min_labels={self.min_labels}; no data is never success",
-                field="min_labels",
-                next_step="ask for at least 1",
-            )
-        if not 0 < self.margin < 1:
-            raise Invalid(
-                f"shadow has margin={self.margin}", field="margin", next_step="give a share like 0.10, between 0 and 1"
-            )
+    @property
+    def name(self) -> str:
+        """What people call it: 'shadow', 'canary 5 %'.
 
-
-class Canary(_Stage, frozen=True, kw_only=True, tag="canary"):
-    """The candidate answers a growing share of the requests; errors and latency decide."""
-
-    weights: tuple[int, ...]
-    """Per cent of the traffic, growing, the last 100."""
-    min_requests: int
-    """Requests the candidate must have answered at each weight."""
-    min_time: int
-    """Microseconds of event time that each weight lasts at least."""
-    error_limit: float = 0.02
-    """The candidate is safe when its error share is shown to be below this, or near the stable's own."""
-    slow_limit: float = 0.05
-    """The same for slow requests."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        weights = self.weights
-        if len(weights) < 2 or weights[-1] != 100 or not all(0 < low < high for low, high in pairwise(weights)):
-            raise Invalid(
-                f"canary{weights} does not grow to 100",
-                field="canary",
-                next_step="give at least two growing percentages that end at 100, like canary(5, 25, 100)",
-            )
-        for name in ("min_requests", "min_time"):
-            if getattr(self, name) < (name == "min_requests"):
-                raise Invalid(f"canary has {name}={getattr(self, name)}", field=name, next_step="give a larger value")
-        for name in ("error_limit", "slow_limit"):
-            if not 0 < getattr(self, name) < 1:
-                raise Invalid(
-                    f"canary has {name}={getattr(self, name)}", field=name, next_step="give a share between 0 and 1"
-                )
-
-
-Stage = Shadow | Canary
+        >>> [step.name for step in (shadow() >> canary(5, 100, approve=True)).steps()]
+        ['shadow', 'canary 5 %', 'approval', 'bake']
+        """
+        match self.stage:
+            case Canary():
+                return f"canary {self.weight} %"
+            case AB():
+                return f"a/b {self.weight} %"
+            case BlueGreen():
+                return "blue-green"
+            case stage:
+                return type(stage).__name__.lower()
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Stages in the order in which a candidate passes them; after the last it is promoted."""
+    """Stages in the order in which a candidate passes them; after the last it is promoted, then watched in the bake."""
 
     stages: tuple[Stage, ...]
 
     def __post_init__(self) -> None:
-        kinds = [type(stage) for stage in self.stages]
-        if kinds not in ([Shadow], [Canary], [Shadow, Canary]):
+        kinds = [type(stage) for stage in self.stages if not isinstance(stage, Approval)]
+        order = [kind for kind in (Shadow, AB, Canary, BlueGreen) if kind in kinds]
+        if kinds != order or {Canary, BlueGreen} <= set(kinds) or not self.stages:
             raise Invalid(
-                "a rollout is a shadow, a canary, or a shadow before a canary",
+                "a rollout is a shadow, then an A/B, then a canary or blue-green, each at most once",
                 field="rollout",
                 next_step="write hs.shadow() >> hs.canary(5, 25, 100)",
+            )
+        weights = [step.weight for step in self.steps() if isinstance(step.stage, AB | Canary)]
+        if weights != sorted(weights):
+            raise Invalid(
+                f"the candidate's share would fall: {weights}",
+                field="rollout",
+                next_step="let the canary go on from the A/B, like hs.ab(20) >> hs.canary(50, 100)",
             )
 
     def __rshift__(self, later: Plan) -> Plan:
         return Plan((*self.stages, *later.stages))
 
-    def steps(self) -> tuple[tuple[Stage, int], ...]:
-        """Every step of the walk: its stage, and the per cent of traffic the candidate answers.
+    @property
+    def released(self) -> Released | None:
+        """The last stage whose candidate answers: its limits hold in the bake, too."""
+        return next((stage for stage in reversed(self.stages) if isinstance(stage, Released)), None)
 
-        >>> [weight for _, weight in (shadow() >> canary(5, 25, 100)).steps()]
-        [0, 5, 25]
+    @property
+    def bake(self) -> int:
+        """Microseconds that the old version stays warm after the promotion."""
+        return self.released.bake if self.released else 0
+
+    @property
+    def reverse_shadow(self) -> int:
+        """Microseconds that the old version scores along after the bake."""
+        return self.released.reverse_shadow if self.released else 0
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """The tests that may roll back; quality is one on paired rows (shadow, bake), one on each arm's own labels."""
+        on = {name for stage in self.stages if isinstance(stage, Released) for name in stage.guards}
+        has_shadow = any(isinstance(stage, Shadow) for stage in self.stages)
+        if has_shadow:
+            on |= {"errors", "invalid"}
+        splits = any(isinstance(stage, AB | Canary) and "quality" in stage.guards for stage in self.stages)
+        tests: list[str] = [name for name in ("errors", "slow", "invalid") if name in on]
+        if has_shadow or (self.bake and "quality" in on):
+            tests.append("paired quality")
+        if splits or any(isinstance(stage, AB) for stage in self.stages):
+            tests.append("arm quality")
+        return tuple(tests)
+
+    @property
+    def rollback_at(self) -> float:
+        """The e-value at which one test rolls back: 0.05, shared equally (Bonferroni) by the tests that are on.
+
+        Those of rates begin anew in the bake, so there they count once more.
+
+        >>> canary(5, 25, 100, bake="0s", guards=("errors", "slow", "invalid")).rollback_at
+        60.0
         """
-        walk: list[tuple[Stage, int]] = []
+        again = [test for test in self.tests if self.bake and not test.endswith("quality")]
+        return max(len(self.tests) + len(again), 1) / FALSE_ROLLBACK
+
+    def steps(self) -> tuple[Step, ...]:
+        """Every step of the walk, the bake after the promotion included.
+
+        >>> [step.weight for step in (shadow() >> canary(5, 25, 100)).steps()]
+        [0, 5, 25, 100]
+        """
+        walk: list[Step] = []
         for stage in self.stages:
-            walk += [(stage, 0)] if isinstance(stage, Shadow) else [(stage, weight) for weight in stage.weights[:-1]]
+            match stage:
+                case Canary():
+                    walk += [Step(stage, weight, looks_on=False) for weight in stage.weights[:-1]]
+                case AB():
+                    walk.append(Step(stage, stage.weight, looks_on=False))
+                case Approval():
+                    before = walk[-1] if walk else Step(stage, 0, looks_on=False)
+                    walk.append(before._replace(stage=stage))
+                case _:
+                    walk.append(Step(stage, 0, looks_on=True))
+        if self.bake:
+            walk.append(Step(Bake(lasts=self.bake), 100, looks_on=True))
         return tuple(walk)
 
 
-def shadow(*, min_labels: int = 300, horizon: str = "14d", margin: float = 0.10, undecided: str = "hold") -> Plan:
+def shadow(
+    *,
+    min_labels: int = 300,
+    horizon: str = "14d",
+    margin: float = 0.10,
+    undecided: str = "hold",
+    approve: bool = False,
+) -> Plan:
     """Let the candidate score every request beside the stable version until labels show whether it is as good.
 
     It goes on when its loss is shown to be less than `margin` (a share) above the stable's on at least `min_labels`
     labelled requests, and is rolled back when it is shown to be worse. Undecided after `horizon`, it is held.
+    `approve=True` adds a step that waits for a person.
     """
     span = parse_duration(horizon, field="horizon")
-    return Plan((Shadow(min_labels=min_labels, margin=margin, horizon=span, undecided=undecided),))
+    return _plan(Shadow(min_labels=min_labels, margin=margin, horizon=span, undecided=undecided), approve=approve)
 
 
 def canary(
@@ -139,27 +162,119 @@ def canary(
     error_limit: float = 0.02,
     slow_limit: float = 0.05,
     undecided: str = "hold",
+    approve: bool = False,
+    bake: str = "1h",
+    reverse_shadow: str = "0s",
+    guards: Sequence[str] = GUARDS,
+    memory: str = "0B",
 ) -> Plan:
-    """Let the candidate answer a growing share (per cent, ending at 100) while errors and latency are watched.
+    """Let the candidate answer a growing share (per cent, ending at 100) while its guards watch.
 
-    Each weight lasts for at least `min_requests` of its own and `min_time`. It is rolled back when it is shown to fail
-    or to be slow more often than the stable version does at the same time, and promoted when both are shown to be
-    either near the stable's or below the limits. The horizon is that of each weight.
+    Each weight lasts for at least `min_requests` of its own and `min_time`. It is rolled back when it is shown to fail,
+    to be slow, to answer what is no valid output, or to lose more on its labels than the stable version does at the
+    same time; and promoted when errors, slow and invalid answers are shown to be either near the stable's or below
+    the limits. The horizon is that of each weight. After the promotion the old version stays warm for `bake`, and the
+    guards go on; for `reverse_shadow` after that it still scores along, so that late labels can tell.
 
     >>> canary(5, 50, 40, 100)
     Traceback (most recent call last):
     homeostat.ground.errors.Invalid: canary(5, 50, 40, 100) does not grow to 100; give at least two ...
     """
-    return Plan(
-        (
-            Canary(
-                weights=weights,
-                min_requests=min_requests,
-                min_time=parse_duration(min_time, field="min_time"),
-                horizon=parse_duration(horizon, field="horizon"),
-                error_limit=error_limit,
-                slow_limit=slow_limit,
-                undecided=undecided,
-            ),
-        )
+    stage = Canary(
+        weights=weights,
+        min_requests=min_requests,
+        min_time=parse_duration(min_time, field="min_time"),
+        horizon=parse_duration(horizon, field="horizon"),
+        error_limit=error_limit,
+        slow_limit=slow_limit,
+        undecided=undecided,
+        bake=parse_duration(bake, field="bake"),
+        reverse_shadow=parse_duration(reverse_shadow, field="reverse_shadow"),
+        guards=tuple(guards),
+        memory=parse_size(memory, field="memory"),
     )
+    return _plan(stage, approve=approve)
+
+
+def blue_green(
+    *,
+    min_requests: int = 20,
+    horizon: str = "1d",
+    error_limit: float = 0.02,
+    slow_limit: float = 0.05,
+    undecided: str = "hold",
+    approve: bool = False,
+    bake: str = "1h",
+    reverse_shadow: str = "0s",
+    guards: Sequence[str] = GUARDS,
+    memory: str = "0B",
+) -> Plan:
+    """Load the candidate, let it score `min_requests` along without a fault, then send it all traffic in one swap.
+
+    For `bake` afterwards the old version stays warm and scores along; when the candidate is shown to fail, to be slow
+    or to lose more, everything goes back to the old one at once.
+    """
+    stage = BlueGreen(
+        min_requests=min_requests,
+        horizon=parse_duration(horizon, field="horizon"),
+        error_limit=error_limit,
+        slow_limit=slow_limit,
+        undecided=undecided,
+        bake=parse_duration(bake, field="bake"),
+        reverse_shadow=parse_duration(reverse_shadow, field="reverse_shadow"),
+        guards=tuple(guards),
+        memory=parse_size(memory, field="memory"),
+    )
+    return _plan(stage, approve=approve)
+
+
+def ab(
+    weight: int = 50,
+    *,
+    metric: str = "",
+    margin: float = 0.0,
+    min_labels: int = 300,
+    horizon: str = "14d",
+    error_limit: float = 0.02,
+    slow_limit: float = 0.05,
+    undecided: str = "hold",
+    approve: bool = False,
+    bake: str = "1h",
+    reverse_shadow: str = "0s",
+    guards: Sequence[str] = GUARDS,
+    memory: str = "0B",
+) -> Plan:
+    """Let the candidate answer a fixed share, and let the labels of each arm's own requests decide.
+
+    It wins when its loss (`metric`: 'wrong' for classes, 'squared_error' for regressions, or another of `METRICS`) is
+    shown to be below the stable arm's, or with a `margin`, less than that share above it; it is rolled back when it is
+    shown to be worse, or when a guard says so. Undecided after `horizon`, it is held.
+    """
+    stage = AB(
+        weight=weight,
+        metric=metric,
+        margin=margin,
+        min_labels=min_labels,
+        horizon=parse_duration(horizon, field="horizon"),
+        error_limit=error_limit,
+        slow_limit=slow_limit,
+        undecided=undecided,
+        bake=parse_duration(bake, field="bake"),
+        reverse_shadow=parse_duration(reverse_shadow, field="reverse_shadow"),
+        guards=tuple(guards),
+        memory=parse_size(memory, field="memory"),
+    )
+    return _plan(stage, approve=approve)
+
+
+def approval(*, horizon: str = "7d", undecided: str = "hold") -> Plan:
+    """Wait for a person: `homeostat rollout approve MODEL`. Whatever the stage before had routed stays meanwhile.
+
+    >>> [step.name for step in (shadow() >> approval() >> blue_green()).steps()]
+    ['shadow', 'approval', 'blue-green', 'bake']
+    """
+    return Plan((Approval(horizon=parse_duration(horizon, field="horizon"), undecided=undecided),))
+
+
+def _plan(stage: Stage, *, approve: bool) -> Plan:
+    return Plan((stage,)) >> approval() if approve else Plan((stage,))

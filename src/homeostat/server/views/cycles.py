@@ -2,13 +2,14 @@
 
 from typing import Any
 
-import msgspec
 from sqlalchemy.engine import Connection
 
 from homeostat.ground.clock import to_iso
-from homeostat.loop.declaration import get_declaration
+from homeostat.loop.declaration import get_declaration, is_declared
 from homeostat.loop.durable import Cycle, list_cycles, steps_done
-from homeostat.rollout.store import rollout_of_cycle
+from homeostat.registry.models import get_model
+from homeostat.rollout.store import list_rollouts, rollout_of_cycle
+from homeostat.server.views.rollouts import rollout_view
 from homeostat.store.events import list_events
 
 
@@ -36,26 +37,22 @@ def cycle_view(conn: Connection, cycle: Cycle) -> dict[str, Any]:
     }
 
 
-def rollout_view(rollout: Any) -> dict[str, Any]:
-    """Where a rollout stands, with its numbers."""
-    return {
-        "id": rollout.id,
-        "candidate": rollout.candidate,
-        "stable": rollout.stable,
-        "state": rollout.state,
-        "stage": rollout.stage,
-        "reason": rollout.reason,
-        "evidence": msgspec.to_builtins(rollout.evidence),
-    }
-
-
 def why_view(conn: Connection, model: str) -> dict[str, Any]:
-    """Why a model did (not) retrain, promote, roll back: its rules, its cycles, its events."""
-    declaration = get_declaration(conn, model)
+    """Why a model did (not) retrain, promote, roll back: its rules, its cycles, its rollouts, its events.
+
+    Raises:
+        NotFound: when it is neither declared nor registered.
+    """
+    if is_declared(conn, model):
+        retrain = get_declaration(conn, model).retrain
+    else:
+        get_model(conn, model)
+        retrain = None
     return {
         "model": model,
-        "rules": [str(rule) for rule in declaration.retrain.conditions] if declaration.retrain else [],
+        "rules": [str(rule) for rule in retrain.conditions] if retrain else [],
         "cycles": [cycle_view(conn, cycle) for cycle in list_cycles(conn, model)],
+        "rollouts": [rollout_view(rollout) for rollout in reversed(list_rollouts(conn, endpoint=model))],
         "events": [
             {
                 "at": to_iso(event.at),
