@@ -93,6 +93,8 @@ def test_each_permission_opens_its_own_routes_only(guarded: Running) -> None:
     assert guarded.call("GET", "/api/runs", writer).status_code == 403
     assert guarded.call("POST", "/api/models/x/rollback", writer, json={}).status_code == 403
     assert guarded.call("GET", "/api/tokens", writer).status_code == 403
+    unload = guarded.call("POST", "/v2/repository/models/x/unload", reader)
+    assert unload.status_code == 403 and "'deploy'" in unload.json()["error"]
     deployer = guarded.make_token(permissions=["deploy"])
     assert guarded.call("POST", "/api/models/x/rollback", deployer, json={}).status_code == 404
 
@@ -108,6 +110,8 @@ def test_a_token_of_one_project_reaches_no_other(guarded_on_both: Running) -> No
     labels = {"model": "theirs", "labels": []}
     assert server.call("POST", "/api/labels", token, json=labels).status_code == 403
     assert server.call("GET", "/v2/models/theirs", token).status_code == 403
+    assert server.call("POST", "/predict/theirs", token, json={}).status_code == 403
+    assert server.call("POST", "/v2/repository/models/theirs/load", token).status_code == 403
     assert server.call("POST", "/invocations", token, json={}).status_code == 403
     assert server.call("GET", "/api/runs", token).json() == []
 

@@ -125,11 +125,13 @@ def plain_rule(method: str, path: str) -> Rule | None:
 
 
 def prediction_rule(_method: str, path: str) -> Rule | None:
-    """Predictions need `read`. An endpoint belongs to the project of its name; a bare /invocations names none."""
+    """Predictions need `read`, loading and unloading `deploy`. An endpoint belongs to the project of its name; a bare /invocations names none."""
     match path.split("/"):
         case ["", "v2", "health", _]:
             return Rule("public", HANDLER)
-        case ["", "v2", "models", name, *_] | ["", "endpoints", name, *_] if name:
+        case ["", "v2", "repository", "models", name, _]:  # taking a model out of service is no reader's business
+            return Rule("deploy", name)
+        case ["", "v2", "models", name, *_] | ["", "endpoints" | "predict", name, *_] if name:
             return Rule("read", name)
         case ["", "v2" | "invocations" | "endpoints", *_]:
             return Rule("read")

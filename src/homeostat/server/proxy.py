@@ -13,7 +13,7 @@ from homeostat.serving.routes import WORKER_KEY
 if TYPE_CHECKING:
     import httpx
 
-PREFIXES = ("/v2", "/invocations", "/endpoints", "/ping")
+PREFIXES = ("/v2", "/invocations", "/endpoints", "/predict", "/ping")
 _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "upgrade", "te", "trailer"}
 _OURS = _HOP_HEADERS | {"authorization", "cookie", WORKER_KEY}
 """Not handed on: a worker that loads other people's models has no use for the caller's token."""
