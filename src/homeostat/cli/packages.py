@@ -16,7 +16,7 @@ from homeostat.registry.signing import Verified, export_version, verify_folder, 
 from homeostat.registry.types import ModelVersion
 from homeostat.registry.versions import get_version
 from homeostat.store.blobs import BlobStore
-from homeostat.store.database import open_database
+from homeostat.store.database import Database, open_database
 from homeostat.store.migrate import upgrade
 
 _home = click.option("--home", metavar="DIR", help="Folder of the state  [default: .homeostat; HOMEOSTAT_HOME]")
@@ -34,7 +34,7 @@ def verify(what: str, *, home: str | None, as_json: bool) -> None:
         said = verify_folder(Path(what), trusted(settings))
         result = Verified(ref=what, signed=True, key_id=said.key_id, files=tuple(sorted(said.files)))
     else:
-        with _version(settings, what) as (version, blobs):
+        with _version(settings, what) as (version, blobs, _database):
             result = verify_version(blobs, version, trusted(settings))
     if as_json:
         show_json(msgspec.to_builtins(result))
@@ -48,13 +48,19 @@ def verify(what: str, *, home: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("ref", metavar="NAME@VERSION")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--serving", is_flag=True, help="With all that `homeostat serve DIR` and a container need.")
 @_home
 @_json
-def export(ref: str, folder: Path, *, home: str | None, as_json: bool) -> None:
+def export(ref: str, folder: Path, *, serving: bool, home: str | None, as_json: bool) -> None:
     """Write the files of a version and its model.sig into a new folder; `model_signing verify key` takes it."""
     settings = load_settings(home=home)
-    with _version(settings, ref) as (version, blobs):
-        written = export_version(blobs, version, trusted(settings), folder)
+    with _version(settings, ref) as (version, blobs, database):
+        if serving:
+            from homeostat.server.exported import export_for_serving  # half a second; only those who use it pay
+
+            written = export_for_serving(settings, database, blobs, version, folder)
+        else:
+            written = export_version(blobs, version, trusted(settings), folder)
     if as_json:
         show_json({"ref": version.ref, "folder": str(folder), "files": written})
         return
@@ -85,7 +91,7 @@ def show(*, home: str | None, as_json: bool) -> None:
 
 
 @contextmanager
-def _version(settings: Settings, ref: str) -> Iterator[tuple[ModelVersion, BlobStore]]:
+def _version(settings: Settings, ref: str) -> Iterator[tuple[ModelVersion, BlobStore, Database]]:
     if settings.url:
         raise Invalid(
             "packages are checked and exported where their files are",
@@ -98,6 +104,6 @@ def _version(settings: Settings, ref: str) -> Iterator[tuple[ModelVersion, BlobS
         upgrade(database)
         with database.read() as conn:
             version = get_version(conn, name, what)
-        yield version, BlobStore(settings.blobs_url)
+        yield version, BlobStore(settings.blobs_url), database
     finally:
         database.close()

@@ -1,5 +1,7 @@
 """`homeostat up` and `homeostat serve`."""
 
+from pathlib import Path
+
 import click
 
 from homeostat.cli.show import show_json
@@ -41,14 +43,18 @@ def up(
 
 
 @click.command()
-@click.argument("ref", metavar="MODEL")
+@click.argument("ref", metavar="MODEL|DIR")
 @click.option("--home", metavar="DIR", help="Folder of the state  [default: .homeostat; HOMEOSTAT_HOME]")
 @click.option("--host", help="Address to listen on  [default: 127.0.0.1; HOMEOSTAT_HOST]")
 @click.option("--port", type=int, help="Port  [default: 7701; 0 picks a free one; HOMEOSTAT_SERVING_PORT]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document when ready.")
 def serve(ref: str, *, home: str | None, host: str | None, port: int | None, as_json: bool) -> None:
-    """Serve one version of a MODEL, such as models:/late-arrival@champion, over HTTP until Ctrl-C."""
-    from homeostat.server.solo import serve_version  # the web stack costs half a second; only servers pay it
+    """Serve one version of a MODEL, such as models:/late-arrival@champion, over HTTP until Ctrl-C.
+
+    DIR is a folder that `homeostat model export --serving` wrote; it needs no catalogue.
+    """
+    from homeostat.server.folder import is_exported
+    from homeostat.server.solo import serve_folder, serve_version  # the web stack; only servers pay for it
 
     settings = load_settings(home=home, host=host, serving_port=port)
 
@@ -59,7 +65,10 @@ def serve(ref: str, *, home: str | None, host: str | None, port: int | None, as_
             click.echo(f"{model}@{version} answers at {url}/v2/models/{model}/infer and {url}/invocations")
             click.echo("Stop with Ctrl-C.")
 
-    serve_version(settings, ref, on_ready=say)
+    if is_exported(Path(ref)):
+        serve_folder(settings, Path(ref), on_ready=say)
+    else:
+        serve_version(settings, ref, on_ready=say)
 
 
 __all__ = ["serve", "up"]

@@ -57,7 +57,7 @@ def signing_key(settings: Settings) -> ec.EllipticCurvePrivateKey:
 
 def trusted(settings: Settings) -> Trust:
     """The keys that count now: the listed ones, and those of the setting `trusted_keys`."""
-    keys = {key_id(key): key for path in _trusted_paths(settings) for key in [_read_public(path)]}
+    keys = {key_id(key): key for path in _trusted_paths(settings) for key in [read_public(path)]}
     return Trust(keys, settings.require_signature)
 
 
@@ -69,6 +69,21 @@ def key_id(key: ec.EllipticCurvePublicKey) -> str:
 def public_pem(key: ec.EllipticCurvePublicKey) -> bytes:
     """A public key as files hold it."""
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def read_public(path: Path) -> ec.EllipticCurvePublicKey:
+    """A public key from its file.
+
+    Raises:
+        Invalid: when it is none.
+    """
+    try:
+        key = serialization.load_pem_public_key(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise _no_key("trusted_keys", path) from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _HASHES:
+        raise _no_key("trusted_keys", path)
+    return key
 
 
 def hash_of(key: ec.EllipticCurvePublicKey) -> hashes.HashAlgorithm:
@@ -139,16 +154,6 @@ def _read_private(path: Path) -> ec.EllipticCurvePrivateKey:
         raise _no_key("signing_key", path) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name not in _HASHES:
         raise _no_key("signing_key", path)
-    return key
-
-
-def _read_public(path: Path) -> ec.EllipticCurvePublicKey:
-    try:
-        key = serialization.load_pem_public_key(path.read_bytes())
-    except (ValueError, OSError) as error:
-        raise _no_key("trusted_keys", path) from error
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _HASHES:
-        raise _no_key("trusted_keys", path)
     return key
 
 

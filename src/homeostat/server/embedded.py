@@ -7,8 +7,9 @@ applications nothing of its lifespan. Versions are loaded in threads; requests a
 import asyncio
 from functools import partial
 from importlib.metadata import version as package_version
+from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -16,29 +17,36 @@ from homeostat.compat.translators import translators
 from homeostat.ground.clock import SECOND, SystemClock, parse_duration
 from homeostat.ground.errors import HomeostatError, Unavailable, http_status
 from homeostat.ground.settings import Settings
-from homeostat.server.watching import CatalogueSource, RefSource, Watcher
-from homeostat.server.worker import load_from_registry
+from homeostat.server.exported import load_exported, open_exported
+from homeostat.server.folder import is_exported
+from homeostat.server.watching import CatalogueSource, FixedSource, RefSource, Source, Watcher
+from homeostat.server.worker import load_from_registry, translators
 from homeostat.serving.app import Front
 from homeostat.serving.asgi import Receive, Scope, Send, answer, respond_with
 from homeostat.serving.dataplane import DataPlane
 from homeostat.serving.log import FOLDER, PredictionLog
+from homeostat.serving.table import Load
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database, open_database
 from homeostat.store.migrate import upgrade
 
 
 class _Running(NamedTuple):
-    database: Database
+    database: Database | None
     plane: DataPlane
     watcher: Watcher
 
 
 class ServingApp:
-    """Answers on ASGI for the versions that `refs` name, followed as aliases move; without any, for all endpoints."""
+    """Answers on ASGI for the versions that `refs` name, followed as aliases move; without any, for all endpoints.
+
+    One reference may be an exported folder instead.
+    """
 
     def __init__(self, settings: Settings, *refs: str) -> None:
         self._settings = settings
         self._refs = refs
+        self._max_body = settings.max_body_mb << 20
         self._starting = asyncio.Lock()
         self._running: _Running | None = None
         self._front: Front | None = None
@@ -64,7 +72,6 @@ class ServingApp:
             front, running = self._front, self._running
             self._front = self._running = None
             if front is not None and running is not None:
-                front.draining = True
                 front.close()
                 await asyncio.to_thread(_close, running)
 
@@ -95,7 +102,7 @@ class ServingApp:
             await respond_with(send, http_status(error), [("content-type", "application/json")], body)
             return
         assert self._front is not None  # it has just been started
-        await answer(self._front, scope, receive, send, max_body=self._settings.max_body_mb << 20)
+        await answer(self._front, scope, receive, send, max_body=self._max_body)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -110,21 +117,16 @@ class ServingApp:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _open(self) -> _Running:
+        database, source, load = self._served()
         settings = self._settings
-        database = open_database(settings.database_url)
-        try:
-            upgrade(database)
-            plane = DataPlane(
-                PredictionLog(settings.home_path / FOLDER),
-                SystemClock(),
-                partial(load_from_registry, settings, database, BlobStore(settings.blobs_url)),
-                request_seconds=parse_duration(settings.request_timeout) / SECOND,
-                log_share=settings.log_share,
-            )
-        except BaseException:
-            database.close()
-            raise
-        running = _Running(database, plane, Watcher(self._source(database), plane, _ignore))
+        plane = DataPlane(
+            PredictionLog(settings.home_path / FOLDER),
+            SystemClock(),
+            load,
+            request_seconds=parse_duration(settings.request_timeout) / SECOND,
+            log_share=settings.log_share,
+        )
+        running = _Running(database, plane, Watcher(source, plane, _ignore))
         try:
             running.watcher.look()
             self._check(plane)
@@ -134,8 +136,22 @@ class ServingApp:
         running.watcher.start()
         return running
 
-    def _source(self, database: Database) -> Any:
-        return RefSource(database, self._refs) if self._refs else CatalogueSource(database)
+    def _served(self) -> tuple[Database | None, Source, Load]:
+        """What says which versions to serve, and what loads them."""
+        settings = self._settings
+        if self._folder is not None:
+            exported = open_exported(self._folder, settings)
+            version = exported.version
+            return None, FixedSource(version.model, version.version), lambda *_: load_exported(exported)
+        database = open_database(settings.database_url)
+        upgrade(database)
+        load = partial(load_from_registry, settings, database, BlobStore(settings.blobs_url))
+        return database, RefSource(database, self._refs) if self._refs else CatalogueSource(database), load
+
+    @property
+    def _folder(self) -> Path | None:
+        """The exported folder that is named, if it is one."""
+        return Path(self._refs[0]) if len(self._refs) == 1 and is_exported(Path(self._refs[0])) else None
 
     def _check(self, plane: DataPlane) -> None:
         """Who names a version wants that one, or an error; endpoints may come and go."""
@@ -147,7 +163,8 @@ class ServingApp:
 def _close(running: _Running) -> None:
     running.watcher.end()
     running.plane.close()
-    running.database.close()
+    if running.database is not None:
+        running.database.close()
 
 
 def _ignore(_generation: int) -> None:
