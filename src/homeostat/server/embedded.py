@@ -20,7 +20,7 @@ from homeostat.ground.settings import Settings
 from homeostat.server.exported import load_exported, open_exported
 from homeostat.server.folder import is_exported
 from homeostat.server.watching import CatalogueSource, FixedSource, RefSource, Source, Watcher
-from homeostat.server.worker import load_from_registry, translators
+from homeostat.server.worker import load_from_registry
 from homeostat.serving.app import Front
 from homeostat.serving.asgi import Receive, Scope, Send, answer, respond_with
 from homeostat.serving.dataplane import DataPlane
