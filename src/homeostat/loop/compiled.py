@@ -19,7 +19,7 @@ from homeostat.registry.signing import check_signature, open_checked
 from homeostat.registry.types import ModelVersion
 from homeostat.serving.compiling.artifact import decode_artifact
 from homeostat.serving.compiling.catalogue import Record, find_compiled, note_trouble, record_compiled
-from homeostat.serving.compiling.running import tested_scorer
+from homeostat.serving.compiling.running import proven_scorer
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 from homeostat.store.events import append_event
@@ -129,7 +129,7 @@ def _loaded(blobs: BlobStore, version: ModelVersion, record: Record, trust: Trus
     artifact = decode_artifact(data)
     if version.signature.columns and artifact.columns != len(version.signature.columns):
         raise _not_the_one(f"it takes {artifact.columns} columns, the version {len(version.signature.columns)}")
-    return tested_scorer(artifact)
+    return proven_scorer(artifact)
 
 
 def _note(database: Database, record: Record, trouble: str) -> None:

@@ -15,7 +15,7 @@ from homeostat.serving.compiling.checking import check, measure
 from homeostat.serving.compiling.questions import Asked, Reference, ask
 from homeostat.serving.compiling.refused import CannotCompile
 from homeostat.serving.compiling.report import Candidate, Report
-from homeostat.serving.compiling.running import scorer_of, tested_scorer
+from homeostat.serving.compiling.running import proven_scorer, scorer_of
 from homeostat.serving.compiling.tolerance import tolerance_of
 from homeostat.serving.compiling.ways import Subject, Way, thresholds_of, ways_of
 
@@ -93,7 +93,7 @@ def _try(
         about = check(scorer, asked, tolerance, about)
         if about.status != "verified":
             return about, None
-        tested_scorer(artifact)
+        proven_scorer(artifact)
         one_row, many_rows = measure(scorer, asked.rows[: asked.counts.reference])
     except CannotCompile as error:
         return _refused(about, str(error)), None

@@ -31,7 +31,7 @@ def scorer_of(artifact: Artifact) -> Scorer:
     return TreeliteScorer(artifact, form)
 
 
-def tested_scorer(artifact: Artifact) -> Scorer:
+def proven_scorer(artifact: Artifact) -> Scorer:
     """`scorer_of`, asked once for what the original answered when it was compiled.
 
     Raises:
@@ -75,7 +75,7 @@ class LinearScorer:
         if matrix.shape[1] != self._columns:
             raise _wrong_width(self._columns, matrix)
         rows = matrix if self._shift is None else matrix - self._shift
-        sums = rows @ self._weights
+        sums = rows.dot(self._weights)  # not silenced by np.errstate, which would cost as much again
         sums += self._bias
         # What is not finite in a row is not finite in its sum: asking the few sums is cheaper than the many values.
         if not np.vdot(sums, sums) < math.inf:
@@ -94,10 +94,9 @@ class LinearScorer:
 
     def _filled(self, rows: Matrix, missing: Any) -> Matrix:
         if self._fill is not None:
-            return np.asarray(np.where(missing, self._fill, rows) @ self._weights)
-        with np.errstate(invalid="ignore"):
-            known = np.where(missing, 0.0, rows) @ self._weights
-        return np.asarray(known + missing.astype(np.float64) @ self._gaps)
+            return np.asarray(np.where(missing, self._fill, rows).dot(self._weights))
+        known = np.where(missing, 0.0, rows).dot(self._weights)
+        return np.asarray(known + missing.astype(np.float64).dot(self._gaps))
 
 
 def _fill(weights: Matrix, gaps: Matrix) -> Matrix | None:
