@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from homeostat.registry.formats.pickled import allow_pickle
     from homeostat.registry.requirements import Requirement
     from homeostat.registry.stages import Stage
-    from homeostat.rollout.types import canary, shadow
+    from homeostat.rollout.types import ab, approval, blue_green, canary, shadow
     from homeostat.sdk.connect import connect, current_run, log, run
     from homeostat.sdk.integrations.keras import keras_callback
     from homeostat.sdk.integrations.lightgbm import lightgbm_callback
@@ -63,7 +63,7 @@ _HOMES = {
     "homeostat.registry.formats.pickled": ("allow_pickle",),
     "homeostat.registry.requirements": ("Requirement",),
     "homeostat.registry.stages": ("Stage",),
-    "homeostat.rollout.types": ("canary", "shadow"),
+    "homeostat.rollout.types": ("ab", "approval", "blue_green", "canary", "shadow"),
     "homeostat.sdk.connect": ("connect", "current_run", "log", "run"),
     "homeostat.sdk.integrations.keras": ("keras_callback",),
     "homeostat.sdk.integrations.lightgbm": ("lightgbm_callback",),
@@ -83,12 +83,15 @@ __all__ = [
     "Source",
     "Stage",
     "View",
+    "ab",
     "accuracy",
     "allow_pickle",
+    "approval",
     "at_least",
     "at_most",
     "autolog_sklearn",
     "beats_champion",
+    "blue_green",
     "canary",
     "column",
     "connect",

@@ -22,6 +22,7 @@ from homeostat.server.import_routes import build_import_routes
 from homeostat.server.permissions import PermissionTable, mlflow_rule, plain_rule, prediction_rule
 from homeostat.server.proxy import PredictionProxy
 from homeostat.server.registry_routes import build_registry_routes
+from homeostat.server.rollout_routes import build_rollout_routes
 from homeostat.server.routes import Tick, build_routes
 from homeostat.server.service import Service
 from homeostat.server.tracking_routes import build_tracking_routes
@@ -36,6 +37,7 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], w
         *build_routes(service, tick=tick, serving_url=serving_url),
         *build_tracking_routes(service.tracking),
         *build_registry_routes(service.registry),
+        *build_rollout_routes(service.rollouts),
         *build_access_routes(service),
         *build_import_routes(intake),
     ]

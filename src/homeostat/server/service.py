@@ -23,6 +23,7 @@ from homeostat.server import tokens
 from homeostat.server.authenticate import Keyring
 from homeostat.server.bodies import CycleBody, LabelsBody, RowsBody, TokenBody, WebhookBody
 from homeostat.server.registry import Registry
+from homeostat.server.rollouts import Rollouts
 from homeostat.server.tracking import Tracking
 from homeostat.server.views.access import moment_after, token_view, webhook_view
 from homeostat.server.views.cycles import cycle_view, why_view
@@ -49,6 +50,7 @@ class Service:
         uploads = Uploads(settings.home_path / "uploads", self.blobs)
         self.tracking = Tracking(self.database, self.blobs, uploads, self.clock)
         self.registry = Registry(self.database, self.blobs, self.clock, settings)
+        self.rollouts = Rollouts(self.database, self.clock, self.registry.inspection)
 
     def _open_clock(self) -> Clock:
         if self.settings.clock == "system":

@@ -16,6 +16,7 @@ from homeostat.ground.clock import SECOND, DrivenClock, SystemClock, parse_durat
 from homeostat.ground.errors import HomeostatError
 from homeostat.ground.settings import Settings
 from homeostat.loop.engine import Engine
+from homeostat.loop.workers import WorkerState
 from homeostat.server.app import build_app
 from homeostat.server.guard import check_bind, is_loopback
 from homeostat.server.listen import claim_port, listening
@@ -23,9 +24,13 @@ from homeostat.server.service import Service
 from homeostat.server.supervisor import CLIENT_SECRETS, Supervisor, claim_serving_port
 from homeostat.server.tokens import has_token
 from homeostat.server.webhooks import send_due
+from homeostat.server.worker_states import states_of
 from homeostat.store.database import open_database
 from homeostat.store.migrate import upgrade
 from homeostat.tracking.spool.at_home import take_in_leftovers
+
+ROLLOUT_SECONDS = 2.0
+"""How often open rollouts are looked at, whatever the tick."""
 
 
 class Home:
@@ -34,8 +39,10 @@ class Home:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.service = Service(settings)
-        self.engine = Engine(self.service.database, self.service.blobs, settings, self.service.clock)
         self.supervisor = Supervisor(settings, port=claim_serving_port(settings))
+        self.engine = Engine(
+            self.service.database, self.service.blobs, settings, self.service.clock, workers=self._worker_states
+        )
         self._driven = isinstance(self.service.clock, DrivenClock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -47,6 +54,7 @@ class Home:
             every = parse_duration(self.settings.tick) / SECOND
             self._thread("loop", self.engine.tick, every)
             self._thread("cycles", self.engine.run_cycles, min(every, 1.0))
+            self._thread("rollouts", self.engine.look_at_rollouts, min(every, ROLLOUT_SECONDS))
         self._thread("webhooks", lambda: send_due(self.service.database, self.settings), 0.5)
         self._thread("spools", self._take_in_spools, 5.0)
 
@@ -60,6 +68,10 @@ class Home:
         if self.engine.run_cycles() or report.moved:
             self.supervisor.settle(self.service.generation())
         return msgspec.to_builtins(report) | {"now": to_iso(report.now)}  # type: ignore[no-any-return]
+
+    def _worker_states(self) -> list[WorkerState]:
+        """What our workers say of themselves."""
+        return states_of(self.supervisor.pids)
 
     def _take_in_spools(self) -> None:
         """What runs of this home left behind when they were killed."""
