@@ -80,7 +80,7 @@ def test_trees_become_a_graph_in_float64(name: str) -> None:
 def test_any_rows_are_answered_as_by_the_original(name: str) -> None:
     found, faster = case(name), scorer(name)
 
-    @settings(max_examples=40, deadline=None, derandomize=True)
+    @settings(max_examples=15, deadline=None, derandomize=True)
     @given(st.lists(st.lists(ORDINARY, min_size=COLUMNS, max_size=COLUMNS), min_size=1, max_size=9))
     def check(rows: list[list[float]]) -> None:
         agree(found, faster, np.array(rows))
@@ -92,7 +92,7 @@ def test_any_rows_are_answered_as_by_the_original(name: str) -> None:
 def test_values_on_a_split_point_and_beside_it_go_the_original_way(name: str) -> None:
     found, faster = case(name), scorer(name)
 
-    @settings(max_examples=40, deadline=None, derandomize=True)
+    @settings(max_examples=15, deadline=None, derandomize=True)
     @given(
         st.lists(st.sampled_from(split_points(name)), min_size=1, max_size=20),
         st.integers(0, len(found.rows) - 1),
