@@ -39,10 +39,17 @@ class Inspection:
         self._settings = settings
 
     def of(self, model: str, version: int | str, *, at: int, actor: str) -> ModelVersion:
-        """The version with what it takes and gives, looked at first when that is not known, and compiled then.
+        """The version with what it takes and gives, looked at first when that is not known, and compiled.
 
         Whoever promotes a version looks once more at one that could not answer; a library may be there by now.
         """
+        found = self._known(model, version, at=at, actor=actor)
+        if found.signature.task:
+            with suppress(HomeostatError):  # the original serves, then
+                compile_version(self._database, self._blobs, self._settings, model, found.version, at=at, actor=actor)
+        return found
+
+    def _known(self, model: str, version: int | str, *, at: int, actor: str) -> ModelVersion:
         with self._database.read() as conn:
             found = get_version(conn, model, version)
         if found.signature.task or not found.package.manifest:  # a prompt has no files
@@ -51,13 +58,7 @@ class Inspection:
         if signature == found.signature:
             return found
         with self._database.write() as conn:
-            looked_at = keep_signature(conn, model, found.version, signature, at=at, actor=actor)
-        if looked_at.signature.task:
-            with suppress(HomeostatError):  # the original serves, then
-                compile_version(
-                    self._database, self._blobs, self._settings, model, looked_at.version, at=at, actor=actor
-                )
-        return looked_at
+            return keep_signature(conn, model, found.version, signature, at=at, actor=actor)
 
     def _look(self, version: ModelVersion) -> Signature:
         try:
