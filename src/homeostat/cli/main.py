@@ -21,6 +21,11 @@ COMMANDS = {
         "model",
         "Models: ls, show, versions, history, alias, promote, rollback and more.",
     ),
+    "rollout": (
+        "homeostat.cli.rollout",
+        "rollout",
+        "Rollouts: start, status, list, pause, resume, promote, approve, abort, simulate.",
+    ),
     "keys": ("homeostat.cli.packages", "keys", "Keys: which one signs packages, and which are trusted."),
     "run": ("homeostat.cli.runs", "run", "Runs: ls, show, history, compare, download, rm, restore."),
     "project": ("homeostat.cli.projects", "project", "Projects: ls, rename, rm, restore, export, import."),

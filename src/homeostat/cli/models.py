@@ -7,6 +7,7 @@ import click
 
 from homeostat.cli import compiling, packages, register, registry
 from homeostat.cli.options import client, common
+from homeostat.cli.rollout_show import show_rollout
 from homeostat.cli.show import fields, show_json, table
 
 
@@ -93,6 +94,9 @@ def why(name: str, *, last: int, home: str | None, url: str | None, as_json: boo
             click.echo(f"    evidence: {_metrics(cycle['evidence'])}")
         if cycle["reason"]:
             click.echo(f"    because: {cycle['reason']}")
+    for found in view["rollouts"][-last:]:
+        click.echo()
+        show_rollout(found)
     click.echo()
     events = view["events"][-last:]
     table(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from homeostat.sdk.registry_client import RegistryClient
+from homeostat.sdk.rollouts import RolloutClient
 from homeostat.sdk.tracking_client import TrackingClient
 
 Progress = Callable[[str], None]
@@ -22,6 +23,11 @@ class Client(Protocol):
     @property
     def registry(self) -> RegistryClient:
         """Models, versions, aliases, stages, promotions, who stood where when; registering."""
+        ...
+
+    @property
+    def rollouts(self) -> RolloutClient:
+        """Starting, watching, pausing, promoting, approving, aborting rollouts; simulating one."""
         ...
 
     def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:

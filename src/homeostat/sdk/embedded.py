@@ -16,6 +16,8 @@ from homeostat.sdk.client import Progress
 from homeostat.sdk.follow import follow_cycle
 from homeostat.sdk.registry_client import RegistryClient
 from homeostat.sdk.registry_embedded import EmbeddedRegistry
+from homeostat.sdk.rollouts import RolloutClient
+from homeostat.sdk.rollouts_embedded import EmbeddedRollouts
 from homeostat.sdk.tracking_client import EmbeddedTracking, TrackingClient
 from homeostat.server.bodies import CycleBody, LabelsBody, RollbackBody, RowsBody, TokenBody, WebhookBody
 from homeostat.server.service import Service
@@ -28,6 +30,7 @@ class Embedded:
         self._service = Service(settings)
         self.tracking: TrackingClient = EmbeddedTracking(self._service.tracking)
         self.registry: RegistryClient = EmbeddedRegistry(self._service.registry, self._service.blobs)
+        self.rollouts: RolloutClient = EmbeddedRollouts(self._service.rollouts)
 
     def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
         service = self._service

@@ -8,9 +8,9 @@ import msgspec
 from homeostat.ground.errors import Invalid
 from homeostat.ground.refs import parse_model_ref
 from homeostat.registry.stages import Stage
-from homeostat.server.registry_bodies import Change, ModelBody, StagesBody, VersionBody
+from homeostat.server.registry_bodies import Change, ModelBody, StagesBody
 
-Body = TypeVar("Body", ModelBody, Change, VersionBody)
+Body = TypeVar("Body", bound=msgspec.Struct)
 
 
 def split_ref(ref: str) -> tuple[str, int | str | None]:

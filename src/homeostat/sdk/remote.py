@@ -12,6 +12,8 @@ from homeostat.sdk.http import Http
 from homeostat.sdk.packages import ServerUpload
 from homeostat.sdk.registry_client import RegistryClient
 from homeostat.sdk.registry_remote import RemoteRegistry
+from homeostat.sdk.rollouts import RolloutClient
+from homeostat.sdk.rollouts_remote import RemoteRollouts
 from homeostat.sdk.tracking_client import RemoteTracking, TrackingClient
 
 
@@ -23,6 +25,7 @@ class Remote:
         self.url = self._http.url
         self.tracking: TrackingClient = RemoteTracking(self._http)
         self.registry: RegistryClient = RemoteRegistry(self._http, ServerUpload(url, token=token))
+        self.rollouts: RolloutClient = RemoteRollouts(self._http)
 
     def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
         raise errors.Denied(

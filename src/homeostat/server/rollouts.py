@@ -116,37 +116,45 @@ class Rollouts:
 
     def simulate(self, body: SimulateBody, who: Identity = LOCAL, *, progress: Progress | None = None) -> Plain:
         """How often a plan would roll back a good version, and how soon it would find a bad one."""
-        if not 1 <= body.repetitions <= MOST_REPETITIONS:
-            raise Invalid(
-                f"repetitions is {body.repetitions}", field="repetitions", next_step=f"give 1 to {MOST_REPETITIONS}"
-            )
-        if body.limit is not None and not 0 < body.limit <= 1e6:
-            raise Invalid(f"limit is {body.limit}", field="limit", next_step="give minutes, up to a million")
-        plan, known = self._plan_and_rates(body, who)
-        world = _world(known, body.world)
-        results = simulate(
-            plan, world, repetitions=body.repetitions, seed=body.seed, limit=body.limit, progress=progress
-        )
-        return msgspec.to_builtins(  # type: ignore[no-any-return]
-            Simulation(
-                plan=format_plan(plan),
-                world=world,
-                repetitions=body.repetitions,
-                rollback_at=plan.rollback_at,
-                results=tuple(results),
-            )
-        )
+        return simulated(body, *self._plan_and_rates(body, who), progress=progress)
 
-    def _plan_and_rates(self, body: SimulateBody, who: Identity) -> tuple[Plan, World]:
-        plan, known = (parse_plan(body.plan) if body.plan else None), World()
+    def _plan_and_rates(self, body: SimulateBody, who: Identity) -> tuple[Plan | None, World]:
+        plan, known = None, World()
         if body.model:
             who.require_project(body.model)
             with self._database.read() as conn:
                 get_model(conn, body.model)
                 known = recorded_world(conn, body.model, now=self._clock.now())
-                if plan is None and is_declared(conn, body.model):
+                if is_declared(conn, body.model):
                     plan = get_declaration(conn, body.model).rollout
-        return plan or shadow() >> canary(5, 25, 100), known
+        return plan, known
+
+
+def simulated(
+    body: SimulateBody, plan: Plan | None = None, known: World | None = None, *, progress: Progress | None = None
+) -> Plain:
+    """A simulation of what the body says, by default of our own plan; nothing of it needs a home."""
+    if not 1 <= body.repetitions <= MOST_REPETITIONS:
+        raise Invalid(
+            f"repetitions is {body.repetitions}", field="repetitions", next_step=f"give 1 to {MOST_REPETITIONS}"
+        )
+    if body.limit is not None and not 0 < body.limit <= 1e6:
+        raise Invalid(f"limit is {body.limit}", field="limit", next_step="give minutes, up to a million")
+    world = _world(known or World(), body.world)
+    if body.plan:
+        plan = parse_plan(body.plan)
+    elif plan is None:  # without a label no shadow ends
+        plan = shadow() >> canary(5, 25, 100) if world.labels_per_hour else canary(5, 25, 100)
+    results = simulate(plan, world, repetitions=body.repetitions, seed=body.seed, limit=body.limit, progress=progress)
+    return msgspec.to_builtins(  # type: ignore[no-any-return]
+        Simulation(
+            plan=format_plan(plan),
+            world=world,
+            repetitions=body.repetitions,
+            rollback_at=plan.rollback_at,
+            results=tuple(results),
+        )
+    )
 
 
 def _world(known: World, given: dict[str, float | int]) -> World:
