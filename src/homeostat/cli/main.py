@@ -12,7 +12,7 @@ from homeostat.ground.errors import HomeostatError, exit_code
 COMMANDS = {
     "apply": ("homeostat.cli.declare", "apply", "Declare the models of a file; prints what changes, like a plan."),
     "train": ("homeostat.cli.declare", "train", "Run a model's cycle once, by hand."),
-    "serve": ("homeostat.cli.servers", "serve", "Serve one model version over HTTP."),
+    "serve": ("homeostat.cli.servers", "serve", "Serve model versions over HTTP and gRPC."),
     "up": ("homeostat.cli.servers", "up", "Control plane, loop and serving in one process tree."),
     "demo": ("homeostat.cli.demo.command", "demo", "The whole loop on a year of real flights."),
     "why": ("homeostat.cli.models", "why", "Why did a model (not) retrain, promote, roll back?"),

@@ -1,6 +1,7 @@
 """`homeostat up` and `homeostat serve`."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
@@ -43,32 +44,57 @@ def up(
 
 
 @click.command()
-@click.argument("ref", metavar="MODEL|DIR")
+@click.argument("refs", metavar="MODEL|RUN|DIR...", nargs=-1, required=True)
+@click.option("--follow/--no-follow", default=True, show_default=True, help="Follow aliases as they move.")
+@click.option("--name", default="", help="Model that runs:/RUN/PATH becomes a version of  [default: PATH-RUN]")
+@click.option("--workers", type=int, help="Worker processes that share the port  [default: 1; HOMEOSTAT_WORKERS]")
 @click.option("--home", metavar="DIR", help="Folder of the state  [default: .homeostat; HOMEOSTAT_HOME]")
 @click.option("--host", help="Address to listen on  [default: 127.0.0.1; HOMEOSTAT_HOST]")
 @click.option("--port", type=int, help="Port  [default: 7701; 0 picks a free one; HOMEOSTAT_SERVING_PORT]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document when ready.")
-def serve(ref: str, *, home: str | None, host: str | None, port: int | None, as_json: bool) -> None:
-    """Serve one version of a MODEL, such as models:/late-arrival@champion, over HTTP until Ctrl-C.
+def serve(
+    refs: tuple[str, ...],
+    *,
+    follow: bool,
+    name: str,
+    workers: int | None,
+    home: str | None,
+    host: str | None,
+    port: int | None,
+    as_json: bool,
+) -> None:
+    """Serve model versions over HTTP and gRPC until Ctrl-C.
 
-    DIR is a folder that `homeostat model export --serving` wrote; it needs no catalogue.
+    MODEL is models:/late-arrival@champion, models:/late-arrival/3 or late-arrival@3, and may come several times; RUN is
+    runs:/RUN/PATH, a model that a run logged. DIR is a folder that `homeostat model export --serving` wrote; it needs
+    no catalogue.
     """
     from homeostat.server.folder import is_exported
-    from homeostat.server.solo import serve_folder, serve_version  # the web stack; only servers pay for it
+    from homeostat.server.solo import serve_folder, serve_refs  # the web stack; only servers pay for it
 
-    settings = load_settings(home=home, host=host, serving_port=port)
+    settings = load_settings(home=home, host=host, serving_port=port, workers=workers)
 
-    def say(url: str, model: str, version: int) -> None:
+    def say(url: str, versions: list[tuple[str, int, bool]]) -> None:
+        model, version, _ = versions[0]
         if as_json:
-            show_json({"url": url, "model": model, "version": version})
-        else:
-            click.echo(f"{model}@{version} answers at {url}/v2/models/{model}/infer and {url}/invocations")
-            click.echo("Stop with Ctrl-C.")
+            listed = [dict(zip(("model", "version", "follows"), one, strict=True)) for one in versions]
+            show_json({"url": url, "model": model, "version": version, "models": listed})
+            return
+        for model, version, follows in versions:
+            moves = ", and what comes after it" if follows else ""
+            click.echo(f"{model}@{version}{moves} answers at {url}/v2/models/{quote(model)}/infer")
+        click.echo(f"{url}/invocations takes MLflow's and SageMaker's requests. Stop with Ctrl-C.")
 
-    if is_exported(Path(ref)):
-        serve_folder(settings, Path(ref), on_ready=say)
-    else:
-        serve_version(settings, ref, on_ready=say)
+    if len(refs) == 1 and is_exported(Path(refs[0])):
+        serve_folder(settings, Path(refs[0]), on_ready=lambda url, model, version: say(url, [(model, version, False)]))
+        return
+    serve_refs(
+        settings,
+        refs,
+        follow=follow,
+        name=name,
+        on_ready=lambda url, targets: say(url, [(one.model, one.version, one.follows) for one in targets]),
+    )
 
 
 __all__ = ["serve", "up"]
