@@ -20,7 +20,8 @@ from homeostat.serving.types import Decoded, Encoded, PredictReply, WrongContent
 HEAD_LENGTH = "inference-header-content-length"
 
 _FLOATS = frozenset({"FP64", "FP32"})
-_OTHERS = re.compile(rb"BYTES|INT|BOOL|[FP]16").search
+_FRONT = 4096
+"""Bytes in which it mostly shows whether all tensors are floats; if not, there is no use in reading them as such."""
 # The third is what curl says of -d, and some clients say nothing else.
 _TYPES = ("application/json", "application/octet-stream", "application/x-www-form-urlencoded")
 _JSON = ("content-type", "application/json")
@@ -163,13 +164,15 @@ def _check_type(content_type: str | None) -> None:
 
 
 def _read(body: bytes) -> InferRequest:
-    if _OTHERS(body, 0, 4096) is None:
+    find = body.find
+    if find(b"BYTES", 0, _FRONT) < 0 and find(b"INT", 0, _FRONT) < 0 and find(b"BOOL", 0, _FRONT) < 0:
         try:
             request = _decode_floats(body)
         except msgspec.DecodeError:
             pass  # whatever is wrong is told below, where every datatype is read
         else:
-            if all(tensor.datatype in _FLOATS for tensor in request.inputs):
+            inputs = request.inputs
+            if (len(inputs) == 1 and inputs[0].datatype in _FLOATS) or all(one.datatype in _FLOATS for one in inputs):
                 return request
     try:
         return _decode(body)

@@ -20,6 +20,7 @@ from homeostat.ground.ports import Served
 from homeostat.ground.records import PredictionBatch
 from homeostat.serving.inputs import (
     CLOCK_SKEW,
+    MAX_ROWS,
     RESERVED,
     check_columns,
     check_known,
@@ -205,7 +206,9 @@ class DataPlane:
 
     def _of_matrix(self, route: Route, request: PredictRequest) -> tuple[list[Part], ShadowWork | None]:
         matrix = request.matrix
-        count = check_width(route.stable.signature, matrix)
+        count = len(matrix)
+        if matrix.ndim != 2 or matrix.shape[1] != route.width or not 0 < count <= MAX_ROWS:
+            check_width(route.stable.signature, matrix)  # says what is wrong
         ids, times = request_ids(request, count), self._times(request, count)
         if route.is_single and request.version_override is None:
             parts = [Part(route.stable_arm, route.stable, range(count), ids, times, {}, matrix)]

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from homeostat.ground.clock import SECOND, from_iso, to_iso
 from homeostat.ground.errors import Invalid, TooLarge
 from homeostat.ground.ids import new_id, new_ids
@@ -22,6 +24,7 @@ CLOCK_SKEW = 5 * SECOND
 """A request time this far ahead of our clock is still taken: two machines' clocks never agree."""
 
 _FIRST, _LAST = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND  # years 1 to 9999
+_NUMBERS = frozenset({"number", "boolean"})
 _TIME = "a time (ISO 8601 text, or microseconds since 1970 UTC)"
 
 
@@ -57,8 +60,8 @@ def request_ids(request: PredictRequest, count: int) -> list[str]:
     Raises:
         Invalid: for an id that is not a short text, or comes twice.
     """
-    given = request.request_ids if request.request_ids is not None else request.inputs.get(REQUEST_ID)
-    if given is None:
+    given = request.request_ids
+    if given is None and (not request.inputs or (given := request.inputs.get(REQUEST_ID)) is None):
         return new_ids(count)
     ids = [new_id() if value is None or (request.is_text and value == "") else value for value in given]
     _check_length(ids, count, REQUEST_ID)
@@ -135,6 +138,9 @@ def check_matrix(signature: Signature, matrix: Any) -> None:
     Raises:
         Invalid: naming the column and the row of an infinity, or of NaN where a value must not be missing.
     """
+    needed = [place for place, column in enumerate(signature.inputs) if not column.nullable]
+    if not np.isinf(matrix).any() and not np.isnan(matrix[:, needed]).any():
+        return
     for place, column in enumerate(signature.inputs):
         check_column(InputColumn(name=column.name, dtype="number", nullable=column.nullable), matrix[:, place].tolist())
 
@@ -146,7 +152,7 @@ def check_width(signature: Signature, matrix: Any) -> int:
         Invalid: when it has another shape, no rows, or an input is no number. TooLarge: over 10,000 rows.
     """
     wanted = signature.inputs
-    named = next((column for column in wanted if column.dtype not in {"number", "boolean"}), None)
+    named = next((column for column in wanted if column.dtype not in _NUMBERS), None)
     if named is not None:
         raise Invalid(
             f"input column {named.name!r} is a {named.dtype}, so the columns cannot come as one tensor",

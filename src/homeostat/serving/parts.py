@@ -76,9 +76,12 @@ def score_parts(served: Served, parts: list[Part]) -> None:
     """
     begun, good = time.perf_counter_ns(), parts
     try:
-        good = _refuse_bad_matrices(served, parts) if served.direct is not None else parts
-        if good:
-            _score_together(served, good, begun)
+        vectors: Floats | None = _vectors(served, parts)
+        if served.direct is not None and not np.isfinite(vectors).all():  # type: ignore[arg-type]  # set above
+            good = _refuse_bad_matrices(served, parts)
+            vectors = vectors if len(good) == len(parts) else _vectors(served, good) if good else None
+        if vectors is not None:
+            _score_together(served, good, vectors, begun)
     except HomeostatError as error:
         if len(good) > 1:
             for part in good:
@@ -99,8 +102,7 @@ def detail(error: HomeostatError) -> str:
     return named[:_DETAIL]
 
 
-def _score_together(served: Served, parts: list[Part], begun: int) -> None:
-    vectors = _vectors(served, parts)
+def _score_together(served: Served, parts: list[Part], vectors: Floats, begun: int) -> None:
     scored = score_matrix(served, vectors)
     took = time.perf_counter_ns() - begun
     logged = packed(vectors)

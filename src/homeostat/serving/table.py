@@ -30,6 +30,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Input columns that any of the versions reads."""
     is_direct: bool
     """All versions take the same numbers straight from the request, so a matrix of them need not become columns."""
+    width: int
+    """Columns of such a matrix."""
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +115,7 @@ class TableBuilder:
             is_single=arm.weight == FULL,
             known=frozenset(column.name for one in served.values() for column in one.signature.inputs),
             is_direct=_is_direct(list(served.values())),
+            width=len(served[arm.version].signature.inputs),
         )
 
     def _get(self, model: str, version: int) -> Served:
