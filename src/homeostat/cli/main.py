@@ -32,6 +32,8 @@ COMMANDS = {
     "gc": ("homeostat.cli.projects", "gc", "Empty the trash, and remove bytes that nothing names."),
     "import": ("homeostat.cli.imports", "import_", "Carry over what MLflow, W&B or TensorBoard tracked."),
     "sync": ("homeostat.cli.sync", "sync", "Ship what runs have logged and no server has taken in yet."),
+    "label": ("homeostat.cli.labels", "label", "Say what was true: one label, or a file of them."),
+    "prediction": ("homeostat.cli.predictions", "prediction", "The prediction log: show, export."),
     "token": ("homeostat.cli.tokens", "token", "API tokens: create, ls, revoke."),
     "webhook": ("homeostat.cli.webhooks", "webhook", "Webhooks: create, ls, rm, test."),
     "parity": ("homeostat.cli.models", "parity", "Recompute served feature vectors and report what differs."),

@@ -16,6 +16,9 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
+FIRST, LAST = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND
+"""Years 1 to 9999: what a datetime can say."""
+
 _UNITS = {"us": 1, "ms": 1_000, "s": SECOND, "m": MINUTE, "min": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
 
@@ -102,6 +105,20 @@ def from_iso(text: str, *, field: str = "time") -> int:
         return from_datetime(datetime.fromisoformat(text))
     except ValueError as error:
         raise Invalid(f"{text!r} is not a time", field=field, next_step="write it like 2013-03-12T08:00:00Z") from error
+
+
+def parse_moment(given: str | int, *, field: str = "time") -> int:
+    """Microseconds of a time: ISO 8601 text, or microseconds already (a number, or its digits).
+
+    >>> parse_moment("2013-03-12T08:00:00Z") == parse_moment("1363075200000000") == parse_moment(1363075200000000)
+    True
+    """
+    if isinstance(given, str):
+        is_number = given.removeprefix("-").isdecimal() and len(given) < 20
+        given = int(given) if is_number else from_iso(given, field=field)
+    if not FIRST <= given < LAST:
+        raise Invalid(f"{given} is not a time", field=field, next_step="write it like 2013-03-12T08:00:00Z")
+    return given
 
 
 def from_datetime(moment: datetime) -> int:

@@ -55,6 +55,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A training child that runs longer is killed and its cycle fails."""
     train_memory_mb: int = 0
     """Address-space limit of a training child in MB; 0 sets none."""
+    label_window: str = "1d"
+    """How long before its time a prediction may have been made that a label by entity key is for."""
+    keep_predictions: str = ""
+    """How long the prediction log is kept, such as '90d'; empty: for ever."""
     max_body_mb: int = 16
     """Requests with a larger body are refused."""
     max_upload_mb: int = 65536
@@ -142,8 +146,10 @@ def _convert(key: str, value: Any) -> Any:
 
 def _checked(values: dict[str, Any]) -> Settings:
     settings = Settings(**values)
-    for key in ("tick", "lease", "train_timeout", "run_wait", "system_metrics", "request_timeout"):
+    for key in ("tick", "lease", "train_timeout", "run_wait", "system_metrics", "request_timeout", "label_window"):
         parse_duration(getattr(settings, key), field=key)
+    if settings.keep_predictions:
+        parse_duration(settings.keep_predictions, field="keep_predictions")
     if settings.auth not in {"", "required"}:
         raise Invalid(
             f"setting auth is {settings.auth!r}", field="auth", next_step="set it to 'required', or leave it empty"

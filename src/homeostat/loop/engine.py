@@ -1,17 +1,20 @@
 """The loop itself: look at what happened, move what is moving, start what is called for."""
 
+import math
 import threading
 from pathlib import Path
 
 import msgspec
 from sqlalchemy.engine import Connection
 
-from homeostat.ground.clock import DAY, SECOND, Clock, parse_duration
+from homeostat.ground.clock import DAY, SECOND, Clock, DrivenClock, parse_duration
 from homeostat.ground.settings import Settings
 from homeostat.loop.cycle import CycleSteps, start_cycle
 from homeostat.loop.declaration import Declaration, list_declarations
 from homeostat.loop.durable import Worker
 from homeostat.loop.ingest import Ingester
+from homeostat.loop.key_index import SECONDS_A_LOOK, index_log
+from homeostat.loop.log_retention import drop_old_predictions
 from homeostat.loop.rollouts import advance_rollouts
 from homeostat.loop.watch import due_cause, watch_model
 from homeostat.loop.workers import MemoryWatch, Workers, no_workers
@@ -47,6 +50,8 @@ class Engine:
         self._clock = clock
         self._workers = workers
         self._memory = MemoryWatch()
+        self._blobs = blobs
+        self._settings = settings
         self._ingester = Ingester(database, blobs, log_folder(settings))
         self._watched: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -64,7 +69,9 @@ class Engine:
         with self._lock:
             now = self._clock.now()
             ingested, moved = self._take_in_and_move(now)
+            self._index_keys()
             started = self._look_after_models(now)
+            drop_old_predictions(self._database, self._blobs, self._settings, now=now)
             return TickReport(now=now, ingested=ingested, moved=tuple(moved), started=tuple(started))
 
     def look_at_rollouts(self) -> list[str]:
@@ -93,6 +100,11 @@ class Engine:
     def run_cycles(self) -> int:
         """Walk the open cycles as far as they go; long, so it has its own thread when live."""
         return self.worker.run_pending()
+
+    def _index_keys(self) -> None:
+        # A driven clock waits until everything that is due is done.
+        seconds = math.inf if isinstance(self._clock, DrivenClock) else SECONDS_A_LOOK
+        index_log(self._database, self._blobs, log_folder(self._settings), seconds=seconds)
 
     def _look_after_models(self, now: int) -> list[str]:
         with self._database.read() as conn:

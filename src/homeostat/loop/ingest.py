@@ -1,12 +1,14 @@
 """From the workers' write-ahead files into the catalogue: exactly once, because position and rows commit together."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
 from homeostat.ground.records import ColumnBins, PredictionBatch
 from homeostat.loop.declaration import list_declarations
+from homeostat.monitoring.keyed import join_key_labels
+from homeostat.monitoring.keys import index_batches
+from homeostat.monitoring.labels import wake_labels
 from homeostat.monitoring.record import record_batches
 from homeostat.monitoring.types import Latency
 from homeostat.registry.versions import get_version
@@ -28,6 +30,7 @@ class Ingester:
         self._folder = folder
         self._bins: dict[tuple[str, int], tuple[ColumnBins, ...]] = {}
         self._probabilities: set[tuple[str, int]] = set()
+        self._columns: dict[tuple[str, int], tuple[str, ...]] = {}
         self._read: dict[str, int] = {}
 
     def run(self) -> int:
@@ -52,25 +55,24 @@ class Ingester:
             if end == offset:
                 return 0
             rows = sum(len(batch.request_ids) for batch in batches)
+            self._meet(conn, batches)
             record_batches(
-                conn,
-                batches,
-                bins=self._bins_of(conn, batches),
-                slow_us=slow_limits(conn),
-                probabilities=self._probabilities,
+                conn, batches, bins=self._bins, slow_us=slow_limits(conn), probabilities=self._probabilities
             )
+            wake_labels(conn, batches)
+            join_key_labels(conn, index_batches(conn, batches, columns=self._columns))
             set_wal_position(conn, path.name, end, rows_before + rows)
             return max(rows, 1)
 
-    def _bins_of(
-        self, conn: Connection, batches: list[PredictionBatch]
-    ) -> Mapping[tuple[str, int], tuple[ColumnBins, ...]]:
-        for key in {(batch.model, batch.version) for batch in batches if batch.status == "ok"} - self._bins.keys():
+    def _meet(self, conn: Connection, batches: list[PredictionBatch]) -> None:
+        """Remember of each version what it was trained on, what its vectors hold and what it answers."""
+        for key in {(batch.model, batch.version) for batch in batches if batch.status == "ok"} - self._columns.keys():
             version = get_version(conn, *key)
-            self._bins[key] = version.bins
+            self._columns[key] = tuple(column.name for column in version.signature.columns)
+            if version.bins:  # registered by hand: nothing to compare with
+                self._bins[key] = version.bins
             if version.signature.task == "binary":
                 self._probabilities.add(key)
-        return {key: bins for key, bins in self._bins.items() if bins}  # registered by hand: nothing to compare with
 
     def _seal(self, path: Path) -> None:
         with self._database.write() as conn:

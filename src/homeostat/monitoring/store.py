@@ -26,10 +26,63 @@ labels = sa.Table(
     sa.Column("value", sa.Double, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Column("recorded", sa.BigInteger, nullable=False),
-    sa.UniqueConstraint("model", "request_id", "at", "value"),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("key_label", sa.BigInteger, nullable=False),
+    sa.Column("waiting", sa.Boolean, nullable=False),
+    sa.UniqueConstraint("model", "request_id", "at", "value", "key_label"),
 )
-"""Every label that was ever sent. The one with the latest `at` (then `seq`) is believed; the others are history.
-The unique key is also the index of the join."""
+"""Every label of a request. The one with the latest `at` (then `seq`) is believed; the others are history. The unique
+key is also the index of the join. `key_label` is the `seq` of the label by entity key that this one follows from, 0
+for one that was sent by request id. `waiting`: no version is known to have scored the request yet."""
+sa.Index(
+    "ix_monitoring_labels_key_label",
+    labels.c.key_label,
+    sqlite_where=labels.c.key_label > 0,
+    postgresql_where=labels.c.key_label > 0,
+)
+_waits = labels.c.waiting.is_(True)
+sa.Index(
+    "ix_monitoring_labels_waiting", labels.c.model, labels.c.request_id, sqlite_where=_waits, postgresql_where=_waits
+)
+
+key_labels = sa.Table(
+    "monitoring_key_labels",
+    metadata,
+    sa.Column("seq", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("model", sa.String(128), nullable=False),
+    sa.Column("key", sa.String(32), nullable=False),
+    sa.Column("keys", sa.JSON, nullable=False),
+    sa.Column("time", sa.BigInteger, nullable=False),
+    sa.Column("earliest", sa.BigInteger, nullable=False),
+    sa.Column("value", sa.Double, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("recorded", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.UniqueConstraint("model", "key", "time", "at", "value"),
+)
+"""Every label that was sent by entity key, and for which event times it speaks (`keyed.FOREVER`: for all)."""
+
+key_sets = sa.Table(
+    "monitoring_key_sets",
+    metadata,
+    sa.Column("model", sa.String(128), primary_key=True),
+    sa.Column("names", sa.String(1000), primary_key=True),
+    sa.Column("columns", sa.JSON, nullable=False),
+    sa.Column("progress", sa.JSON, nullable=True),
+)
+"""Sets of request columns by which labels of a model were sent. `progress` says how far the log of before is indexed;
+null when it is through."""
+
+keys = sa.Table(
+    "monitoring_keys",
+    metadata,
+    sa.Column("model", sa.String(128), primary_key=True),
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("at", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""Which requests were about which entity, for the key sets there are; `key` is a hash of columns and values."""
 
 traffic = sa.Table(
     "monitoring_traffic",

@@ -1,13 +1,19 @@
 """The verbs of a client, the same whether it is embedded in this process or talks to a server."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from homeostat.sdk.registry_client import RegistryClient
 from homeostat.sdk.rollouts import RolloutClient
 from homeostat.sdk.tracking_client import TrackingClient
 
+if TYPE_CHECKING:
+    import polars as pl
+
+Moment = str | int | datetime
+"""ISO 8601 text, microseconds since 1970 UTC, or a datetime (a naive one is read as UTC)."""
 Progress = Callable[[str], None]
 """Called with each step's name as it is finished."""
 
@@ -66,8 +72,47 @@ class Client(Protocol):
         """Send rows of a source to the online features."""
         ...
 
-    def label(self, model: str, labels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Send what was true: `{"request_id", "value", "at"}`."""
+    def label(
+        self,
+        model: str,
+        labels: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        request_id: str | None = None,
+        keys: Mapping[str, Any] | None = None,
+        time: Moment | None = None,
+        value: Any = None,
+        at: Moment | None = None,
+        within: str | None = None,
+        partial: bool = False,
+    ) -> dict[str, Any]:
+        """Send what was true: rows of `{"request_id", "value", "at"?}` or `{"keys", "time"?, "value", "at"?}`, or one.
+
+        All or nothing, unless `partial`: then rows that are wrong are left out and told.
+        """
+        ...
+
+    def label_file(
+        self,
+        model: str,
+        path: str | Path,
+        *,
+        within: str | None = None,
+        partial: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
+        """Send a file of labels (.ndjson, .csv, .parquet, .arrow); `progress` gets bytes sent and bytes in all."""
+        ...
+
+    def labels(self, model: str, request_id: str) -> list[dict[str, Any]]:
+        """Every label of a request, with who sent it and when; the believed one last."""
+        ...
+
+    def prediction(self, request_id: str) -> dict[str, Any]:
+        """What was asked and answered under this id, and what was said of it since."""
+        ...
+
+    def predictions(self, model: str, start: Moment | None = None, end: Moment | None = None) -> "pl.DataFrame":
+        """The prediction log of a model, start <= at < end, as a Polars frame."""
         ...
 
     def counts(self, model: str) -> dict[str, Any]: ...

@@ -1,9 +1,9 @@
 """The client of a home folder: the verbs run in this process, on the catalogue itself."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,15 +12,21 @@ from homeostat.ground.settings import Settings
 from homeostat.loop.apply import apply_file
 from homeostat.loop.engine import Engine, log_folder
 from homeostat.loop.parity import check_logged_vectors
-from homeostat.sdk.client import Progress
+from homeostat.sdk.client import Moment, Progress
 from homeostat.sdk.follow import follow_cycle
+from homeostat.sdk.label_rows import content_type, labels_body, moment
 from homeostat.sdk.registry_client import RegistryClient
 from homeostat.sdk.registry_embedded import EmbeddedRegistry
 from homeostat.sdk.rollouts import RolloutClient
 from homeostat.sdk.rollouts_embedded import EmbeddedRollouts
 from homeostat.sdk.tracking_client import EmbeddedTracking, TrackingClient
-from homeostat.server.bodies import CycleBody, LabelsBody, RollbackBody, RowsBody, TokenBody, WebhookBody
+from homeostat.server.bodies import CycleBody, RollbackBody, RowsBody, TokenBody, WebhookBody
+from homeostat.server.label_bodies import read_labels
+from homeostat.server.label_files import KINDS
 from homeostat.server.service import Service
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class Embedded:
@@ -79,9 +85,50 @@ class Embedded:
     def push(self, source: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return self._service.push(source, RowsBody(rows=[dict(row) for row in rows]))
 
-    def label(self, model: str, labels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        body = msgspec.convert({"model": model, "labels": [dict(label) for label in labels]}, LabelsBody)
-        return self._service.label(body)
+    def label(
+        self,
+        model: str,
+        labels: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        request_id: str | None = None,
+        keys: Mapping[str, Any] | None = None,
+        time: Moment | None = None,
+        value: Any = None,
+        at: Moment | None = None,
+        within: str | None = None,
+        partial: bool = False,
+    ) -> dict[str, Any]:
+        body = labels_body(
+            model, labels, request_id=request_id, keys=keys, time=time, value=value, at=at, within=within
+        )
+        return self._service.labels.take(read_labels(msgspec.json.encode(body)), partial=partial)
+
+    def label_file(
+        self,
+        model: str,
+        path: str | Path,
+        *,
+        within: str | None = None,
+        partial: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
+        kind = KINDS[content_type(Path(path))]
+        result = self._service.labels.take_file(model, Path(path), kind, within=within, partial=partial)
+        if progress is not None:
+            progress(Path(path).stat().st_size, Path(path).stat().st_size)
+        return result
+
+    def labels(self, model: str, request_id: str) -> list[dict[str, Any]]:
+        return self._service.labels.history(model, request_id)
+
+    def prediction(self, request_id: str) -> dict[str, Any]:
+        return self._service.predictions.show(request_id)
+
+    def predictions(self, model: str, start: Moment | None = None, end: Moment | None = None) -> "pl.DataFrame":
+        import polars as pl
+
+        first, last = moment(start, field="start"), moment(end, field="end")
+        return pl.concat(self._service.predictions.frames(model, start=first, end=last))
 
     def counts(self, model: str) -> dict[str, Any]:
         return self._service.counts(model)

@@ -1,8 +1,8 @@
 """Talking to a server: requests with our token, answers or our errors back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import msgspec
@@ -57,9 +57,9 @@ class Http:
         answer = self._send(method, path, params=query, content=content, headers=headers, timeout=timeout)
         return msgspec.json.decode(answer.content)
 
-    def fetch(self, path: str) -> bytes:
+    def fetch(self, path: str, *, query: Mapping[str, Any] | None = None) -> bytes:
         """The bytes at a path."""
-        return self._send("GET", path).content
+        return self._send("GET", path, params=query, timeout=600.0).content
 
     def download(self, path: str, target: Path) -> None:
         """Write what is at a path to a file, which appears only when it is whole."""
@@ -77,11 +77,21 @@ class Http:
         finally:
             partial.unlink(missing_ok=True)
 
-    def upload(self, path: str, source: Path, *, query: Mapping[str, Any]) -> Any:
-        """Send a file as the body."""
-        headers = {"Content-Type": "application/octet-stream"}
+    def upload(
+        self,
+        path: str,
+        source: Path,
+        *,
+        query: Mapping[str, Any],
+        kind: str = "application/octet-stream",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Any:
+        """Send a file as the body; `progress` gets the bytes sent and the bytes in all."""
+        size = source.stat().st_size
+        headers = {"Content-Type": kind, "Content-Length": str(size)}
         with source.open("rb") as stream:
-            answer = self._send("POST", path, params=query, content=stream, headers=headers, timeout=600.0)
+            content = _counted(stream, size, progress)
+            answer = self._send("POST", path, params=query, content=content, headers=headers, timeout=600.0)
         return msgspec.json.decode(answer.content)
 
     def close(self) -> None:
@@ -111,3 +121,12 @@ class Http:
         message = text.removesuffix(f"; {next_step}") if next_step else text
         kind = _BY_CODE.get(code, errors.Unavailable if answer.status_code >= 500 else errors.Invalid)
         return kind(message, field=str(body.get("field", "")), next_step=next_step)
+
+
+def _counted(stream: IO[bytes], total: int, progress: Callable[[int, int], None] | None) -> Iterator[bytes]:
+    sent = 0
+    while chunk := stream.read(_CHUNK):
+        yield chunk
+        sent += len(chunk)
+        if progress is not None:
+            progress(sent, total)

@@ -1,20 +1,24 @@
 """The client of a running server: the same verbs over HTTP."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from homeostat.ground import errors
-from homeostat.sdk.client import Progress
+from homeostat.sdk.client import Moment, Progress
 from homeostat.sdk.follow import follow_cycle
 from homeostat.sdk.http import Http
+from homeostat.sdk.label_rows import content_type, labels_body, moment
 from homeostat.sdk.packages import ServerUpload
 from homeostat.sdk.registry_client import RegistryClient
 from homeostat.sdk.registry_remote import RemoteRegistry
 from homeostat.sdk.rollouts import RolloutClient
 from homeostat.sdk.rollouts_remote import RemoteRollouts
 from homeostat.sdk.tracking_client import RemoteTracking, TrackingClient
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class Remote:
@@ -81,8 +85,49 @@ class Remote:
     def push(self, source: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return self._post(f"/api/sources/{source}/rows", {"rows": list(rows)})
 
-    def label(self, model: str, labels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return self._post("/api/labels", {"model": model, "labels": list(labels)})
+    def label(
+        self,
+        model: str,
+        labels: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        request_id: str | None = None,
+        keys: Mapping[str, Any] | None = None,
+        time: Moment | None = None,
+        value: Any = None,
+        at: Moment | None = None,
+        within: str | None = None,
+        partial: bool = False,
+    ) -> dict[str, Any]:
+        body = labels_body(
+            model, labels, request_id=request_id, keys=keys, time=time, value=value, at=at, within=within
+        )
+        return self._http.ask("POST", "/api/labels", query={"partial": partial}, body=body)  # type: ignore[no-any-return]
+
+    def label_file(
+        self,
+        model: str,
+        path: str | Path,
+        *,
+        within: str | None = None,
+        partial: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
+        kind = content_type(Path(path))
+        query = {"model": model, "partial": partial} | ({"within": within} if within else {})
+        return self._http.upload("/api/labels", Path(path), query=query, kind=kind, progress=progress)  # type: ignore[no-any-return]
+
+    def labels(self, model: str, request_id: str) -> list[dict[str, Any]]:
+        return self._get(f"/api/labels/{quote(model, safe='')}/{quote(request_id)}")  # type: ignore[no-any-return]
+
+    def prediction(self, request_id: str) -> dict[str, Any]:
+        return self._get(f"/api/predictions/{quote(request_id)}")  # type: ignore[no-any-return]
+
+    def predictions(self, model: str, start: Moment | None = None, end: Moment | None = None) -> "pl.DataFrame":
+        import polars as pl
+
+        given = {"start": moment(start, field="start"), "end": moment(end, field="end")}
+        query = {"model": model} | {name: value for name, value in given.items() if value is not None}
+        return pl.read_ipc_stream(self._http.fetch("/api/predictions", query=query))
 
     def counts(self, model: str) -> dict[str, Any]:
         return self._get(f"/api/models/{model}/counts")  # type: ignore[no-any-return]

@@ -37,6 +37,7 @@ _MLFLOW_CODES: dict[type[HomeostatError], str] = {
     TooLarge: "INVALID_PARAMETER_VALUE",
     Invalid: "INVALID_PARAMETER_VALUE",
 }
+_JSON = {"", "application/json", "text/json"}
 _BINARY = ("application/octet-stream", "application/x-protobuf", "application/x-msgpack", "multipart/")
 _CHALLENGES = [(b"www-authenticate", b'Bearer realm="homeostat"'), (b"www-authenticate", b'Basic realm="homeostat"')]
 
@@ -84,7 +85,7 @@ class Access:
             rule = self.table.find(scope["method"], scope["path"])
             identity = await self._identify(rule, headers)
             _check_rule(rule, scope, identity)
-            body = self._counted(rule, receive)
+            body = self._counted(receive, is_upload=_is_upload(rule, headers))
             body.check_announced(headers.get(b"content-length"))
             incoming = await _checked_body(scope, rule, headers, body)
         except HomeostatError as error:
@@ -128,8 +129,8 @@ class Access:
         authorization = headers.get(b"authorization")
         return await self._keyring.identify(authorization.decode("latin-1") if authorization else None)
 
-    def _counted(self, rule: Rule | None, receive: Any) -> CountedBody:
-        if rule is not None and rule.takes_uploads:
+    def _counted(self, receive: Any, *, is_upload: bool) -> CountedBody:
+        if is_upload:
             return CountedBody(receive, limit=self._max_upload, setting="max_upload_mb")
         return CountedBody(receive, limit=self._max_body, setting="max_body_mb")
 
@@ -216,15 +217,23 @@ def _check_project(rule: Rule, path: str, identity: Identity) -> None:
 
 async def _checked_body(scope: Any, rule: Rule | None, headers: dict[bytes, bytes], body: CountedBody) -> Any:
     """A `receive` for what is inside; None when the caller hung up before the end of the body."""
-    kind = headers.get(b"content-type", b"").decode("latin-1").lower()
-    streams = rule is not None and rule.takes_uploads
-    if scope["method"] in {"GET", "HEAD"} or streams or kind.startswith(_BINARY):
+    if scope["method"] in {"GET", "HEAD"} or _is_upload(rule, headers) or _kind(headers).startswith(_BINARY):
         return body
     content = await body.whole()
     if content is None:
         return None
     check_depth(content)
     return replay(content, body)
+
+
+def _is_upload(rule: Rule | None, headers: dict[bytes, bytes]) -> bool:
+    if rule is None or not rule.takes_uploads:
+        return False
+    return not (rule.but_json and _kind(headers).partition(";")[0].strip() in _JSON)
+
+
+def _kind(headers: dict[bytes, bytes]) -> str:
+    return headers.get(b"content-type", b"").decode("latin-1").lower()
 
 
 def _single_headers(scope: Any) -> dict[bytes, bytes]:

@@ -19,7 +19,9 @@ from homeostat.server.access_routes import build_access_routes
 from homeostat.server.dispatch import Dispatch
 from homeostat.server.guard import Door
 from homeostat.server.import_routes import build_import_routes
+from homeostat.server.label_routes import build_label_routes
 from homeostat.server.permissions import PermissionTable, mlflow_rule, plain_rule, prediction_rule
+from homeostat.server.prediction_routes import build_prediction_routes
 from homeostat.server.proxy import PredictionProxy
 from homeostat.server.registry_routes import build_registry_routes
 from homeostat.server.rollout_routes import build_rollout_routes
@@ -40,6 +42,8 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], w
         *build_rollout_routes(service.rollouts),
         *build_access_routes(service),
         *build_import_routes(intake),
+        *build_label_routes(service.labels),
+        *build_prediction_routes(service.predictions),
     ]
     app = Litestar(
         # All at once: a handler that is registered again for the next method of its path is wrapped anew each time,

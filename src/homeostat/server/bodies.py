@@ -11,22 +11,6 @@ class ClockBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     now: str
 
 
-class LabelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was true for one prediction."""
-
-    request_id: str
-    value: float | bool
-    at: str | int | None = None
-    """When it became known (ISO text or microseconds UTC); now, when nothing is said."""
-
-
-class LabelsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Labels of one model."""
-
-    model: str
-    labels: list[LabelRow]
-
-
 class RowsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows of a source, as they become known."""
 

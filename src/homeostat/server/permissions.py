@@ -27,6 +27,8 @@ class Rule(msgspec.Struct, frozen=True):
     """The project that the request is about, or `HANDLER`; None when that cannot be told."""
     takes_uploads: bool = False
     """Its body is streamed to disk, so the larger limit holds."""
+    but_json: bool = False
+    """Except JSON, which is read whole."""
     methods: frozenset[str] = frozenset()
     """Set when the path is known and the method is not: the ones that are."""
 
@@ -86,7 +88,8 @@ def _handlers(route: Any) -> list[tuple[str, Any]]:
 
 
 def _rule(opt: dict[str, Any]) -> Rule:
-    return Rule(opt.get("needs"), opt.get("project"), takes_uploads=bool(opt.get("takes_uploads")))
+    uploads = bool(opt.get("takes_uploads"))
+    return Rule(opt.get("needs"), opt.get("project"), takes_uploads=uploads, but_json=bool(opt.get("but_json")))
 
 
 def _of_method(methods: dict[str, Rule], method: str, parts: dict[str, str]) -> Rule:

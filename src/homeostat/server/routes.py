@@ -13,7 +13,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from homeostat import __version__
 from homeostat.ground.access import LOCAL, Identity
 from homeostat.ground.clock import to_iso
-from homeostat.server.bodies import ClockBody, CycleBody, LabelsBody, RollbackBody, RowsBody
+from homeostat.server.bodies import ClockBody, CycleBody, RollbackBody, RowsBody
 from homeostat.server.permissions import HANDLER
 from homeostat.server.service import Service
 
@@ -46,11 +46,6 @@ def build_routes(service: Service, *, tick: Tick, serving_url: Callable[[], str]
     @post("/api/sources/{name:str}/rows", opt={"needs": "write"}, status_code=200, sync_to_thread=True)
     def push_rows(name: FromPath[str], data: JSONBody[RowsBody]) -> dict[str, Any]:
         return service.push(name, data)
-
-    @post("/api/labels", opt={"needs": "write", "project": HANDLER}, status_code=200, sync_to_thread=True)
-    def post_labels(data: JSONBody[LabelsBody], identity: NamedDependency[Identity]) -> dict[str, Any]:
-        identity.require_project(data.model)
-        return service.label(data)
 
     @get("/api/models", opt={"needs": "read", "project": HANDLER}, sync_to_thread=True)
     def list_models(identity: NamedDependency[Identity]) -> list[dict[str, Any]]:
@@ -115,7 +110,6 @@ def build_routes(service: Service, *, tick: Tick, serving_url: Callable[[], str]
         health,
         move_clock,
         push_rows,
-        post_labels,
         list_models,
         get_model,
         get_ledger,

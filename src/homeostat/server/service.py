@@ -8,20 +8,21 @@ from homeostat.features.store import push_rows
 from homeostat.ground.clock import Clock, DrivenClock, SystemClock, from_iso, to_iso
 from homeostat.ground.errors import Conflict, NotFound
 from homeostat.ground.outbound import parse_allowed
-from homeostat.ground.records import Label
 from homeostat.ground.settings import Settings
 from homeostat.loop import webhooks
 from homeostat.loop.cycle import start_cycle
-from homeostat.loop.declaration import find_source, get_declaration
+from homeostat.loop.declaration import find_source
 from homeostat.loop.durable import get_cycle
 from homeostat.loop.replay_clock import load_clock, save_clock
 from homeostat.loop.webhook_delivery import send_test
 from homeostat.loop.webhooks import WebhookChange
 from homeostat.monitoring.accuracy import counts
-from homeostat.monitoring.labels import record_labels
+from homeostat.monitoring.labels import count_waiting
 from homeostat.server import tokens
 from homeostat.server.authenticate import Keyring
-from homeostat.server.bodies import CycleBody, LabelsBody, RowsBody, TokenBody, WebhookBody
+from homeostat.server.bodies import CycleBody, RowsBody, TokenBody, WebhookBody
+from homeostat.server.labels import Labels
+from homeostat.server.predictions import Predictions
 from homeostat.server.registry import Registry
 from homeostat.server.rollouts import Rollouts
 from homeostat.server.tracking import Tracking
@@ -49,6 +50,8 @@ class Service:
         self.keyring = Keyring(self.database)
         uploads = Uploads(settings.home_path / "uploads", self.blobs)
         self.tracking = Tracking(self.database, self.blobs, uploads, self.clock)
+        self.labels = Labels(self.database, self.clock, settings)
+        self.predictions = Predictions(self.database, self.blobs, settings)
         self.registry = Registry(self.database, self.blobs, self.clock, settings)
         self.rollouts = Rollouts(self.database, self.clock, self.registry.inspection)
 
@@ -82,18 +85,6 @@ class Service:
         with self.database.write() as conn:
             results = [push_rows(conn, spec, body.rows) for spec in find_source(conn, source)[:1]]
         return msgspec.to_builtins(results[0])  # type: ignore[no-any-return]
-
-    def label(self, body: LabelsBody) -> dict[str, Any]:
-        """Take in what was true; joined to predictions by request id whenever either arrives."""
-        now = self.clock.now()
-        labels = [
-            Label(request_id=row.request_id, value=float(row.value), at=_moment(row.at, now, index))
-            for index, row in enumerate(body.labels)
-        ]
-        with self.database.write() as conn:
-            get_declaration(conn, body.model)
-            result = record_labels(conn, body.model, labels, recorded=SystemClock().now())
-        return msgspec.to_builtins(result)  # type: ignore[no-any-return]
 
     def train(self, model: str, body: CycleBody) -> dict[str, Any]:
         """Queue a retraining; the loop (or `run_cycles`) walks it."""
@@ -130,7 +121,7 @@ class Service:
 
     def counts(self, model: str) -> dict[str, Any]:
         with self.database.read() as conn:
-            return counts(conn, model)
+            return counts(conn, model) | {"waiting": count_waiting(conn, model)}
 
     def events(self, after: int, limit: int) -> list[dict[str, Any]]:
         with self.database.read() as conn:
@@ -202,11 +193,3 @@ class Service:
     def generation(self) -> int:
         with self.database.read() as conn:
             return current_generation(conn)
-
-
-def _moment(value: str | int | None, now: int, index: int) -> int:
-    if value is None:
-        return now
-    if isinstance(value, int):
-        return value
-    return from_iso(value, field=f"labels[{index}].at")

@@ -1,7 +1,7 @@
 """Reading the whole prediction log: sealed segments and files still being written, no row twice."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 from sqlalchemy.engine import Connection
 
+from homeostat.ground.records import PredictionBatch
 from homeostat.serving.log import stream_batches, wal_files
 from homeostat.serving.segments import (
     COLUMNS,
@@ -17,6 +18,7 @@ from homeostat.serving.segments import (
     Segment,
     count_answered,
     frame_of,
+    frame_schema,
     list_segments,
     rows_of,
 )
@@ -24,6 +26,9 @@ from homeostat.store.blobs import BlobStore
 
 if TYPE_CHECKING:
     import polars as pl
+
+FRAME_ROWS = 50_000
+"""Rows of a file still being written that make a frame."""
 
 
 def scan_log(
@@ -52,17 +57,61 @@ def scan_log(
                     yield from (row for row in rows_of(batch) if lower <= row.at < upper)
 
 
-def scan_frames(conn: Connection, blobs: BlobStore, folder: Path, *, model: str) -> Iterator["pl.DataFrame"]:
-    """The whole log of a model as frames, as `segments.frame_of` makes them; for work on many rows."""
+def scan_frames(
+    conn: Connection,
+    blobs: BlobStore,
+    folder: Path,
+    *,
+    model: str,
+    start: int | None = None,
+    end: int | None = None,
+) -> Iterator["pl.DataFrame"]:
+    """The log of a model, start <= at < end, as frames that `segments.frame_of` makes; for work on many rows."""
     import polars as pl
 
+    lower = start if start is not None else -(1 << 63)
+    upper = end if end is not None else (1 << 63) - 1
+    inside = (pl.col("at") >= lower) & (pl.col("at") < upper)
     with ExitStack() as stack:
         streams, segments = _open_all(conn, folder, stack)
         for segment in segments:
-            if model in segment.models:
-                yield pl.read_parquet(io.BytesIO(blobs.get(segment.digest))).filter(pl.col("model") == model)
+            if model in segment.models and segment.first_at < upper and segment.last_at >= lower:
+                yield segment_frame(blobs, segment, model).filter(inside)
         for path, stream in streams:
-            yield frame_of(batch for batch in stream_batches(stream, path) if batch.model == model)
+            yield from (frame.filter(inside) for frame in _stream_frames(path, stream, model))
+
+
+def segment_frame(blobs: BlobStore, segment: Segment, model: str) -> "pl.DataFrame":
+    """A model's rows of a segment, with all of `COLUMNS`."""
+    import polars as pl
+
+    frame = pl.read_parquet(io.BytesIO(blobs.get(segment.digest))).filter(pl.col("model") == model)
+    missing = [pl.lit(None, dtype).alias(name) for name, dtype in frame_schema().items() if name not in frame.columns]
+    return frame.with_columns(missing).select(COLUMNS)
+
+
+def scan_unsealed(
+    conn: Connection, folder: Path, wanted: Callable[[PredictionBatch], bool]
+) -> tuple[list[PredictionBatch], list[Segment]]:
+    """Batches that are in no segment yet, and the segments that there are at the same moment."""
+    with ExitStack() as stack:
+        streams, segments = _open_all(conn, folder, stack)
+        batches = [batch for path, stream in streams for batch in stream_batches(stream, path) if wanted(batch)]
+    return batches, segments
+
+
+def _stream_frames(path: Path, stream: IO[bytes], model: str) -> Iterator["pl.DataFrame"]:
+    held: list[PredictionBatch] = []
+    rows = 0
+    for batch in stream_batches(stream, path):
+        if batch.model == model:
+            held.append(batch)
+            rows += len(batch.request_ids)
+        if rows >= FRAME_ROWS:
+            yield frame_of(held)
+            held, rows = [], 0
+    if held:
+        yield frame_of(held)
 
 
 def count_predictions(conn: Connection, folder: Path, *, model: str | None = None) -> int:
@@ -98,5 +147,10 @@ def _segment_rows(blobs: BlobStore, segment: Segment, model: str | None, lower: 
     frame = frame.filter((pl.col("at") >= lower) & (pl.col("at") < upper))
     if model is not None:
         frame = frame.filter(pl.col("model") == model)
+    yield from frame_rows(frame)
+
+
+def frame_rows(frame: "pl.DataFrame") -> Iterator[LoggedRow]:
+    """The rows of a frame of `COLUMNS`."""
     for row in frame.iter_rows(named=True):
         yield LoggedRow(**(row | {"inputs": msgspec.json.decode(row["inputs"])}))

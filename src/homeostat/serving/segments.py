@@ -140,9 +140,10 @@ def find_segment(conn: Connection, wal: str) -> Segment | None:
     return Segment(**row) if row else None
 
 
-def list_segments(conn: Connection) -> list[Segment]:
-    """All segments, oldest rows first."""
-    rows = conn.execute(serving_segments.select().order_by(serving_segments.c.first_at, serving_segments.c.id))
+def list_segments(conn: Connection, *, before: int | None = None) -> list[Segment]:
+    """All segments, oldest rows first; or only those that end `before` a moment."""
+    query = serving_segments.select().order_by(serving_segments.c.first_at, serving_segments.c.id)
+    rows = conn.execute(query if before is None else query.where(serving_segments.c.last_at < before))
     return [Segment(**row) for row in rows.mappings()]
 
 
@@ -224,15 +225,6 @@ def frame_of(batches: Iterable[PredictionBatch]) -> "pl.DataFrame":
     """The rows of batches as a frame with `COLUMNS`: `vector` and `outputs` lists of floats, `inputs` JSON text."""
     import polars as pl
 
-    schema: dict[str, Any] = dict.fromkeys(COLUMNS, pl.String) | {
-        "version": pl.Int64,
-        "at": pl.Int64,
-        "received": pl.Int64,
-        "latency_us": pl.Int64,
-        "score": pl.Float64,
-        "vector": pl.List(pl.Float64),
-        "outputs": pl.List(pl.Float64),
-    }
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for batch in batches:
         count = len(batch.request_ids)
@@ -244,4 +236,19 @@ def frame_of(batches: Iterable[PredictionBatch]) -> "pl.DataFrame":
         columns["vector"] += split_vectors(batch)
         columns["outputs"] += split_outputs(batch)
         columns["inputs"] += [msgspec.json.encode(inputs).decode() for inputs in _input_rows(batch)]
-    return pl.DataFrame(columns, schema=schema)
+    return pl.DataFrame(columns, schema=frame_schema())
+
+
+def frame_schema() -> dict[str, Any]:
+    """The types of `COLUMNS`."""
+    import polars as pl
+
+    return dict.fromkeys(COLUMNS, pl.String) | {
+        "version": pl.Int64,
+        "at": pl.Int64,
+        "received": pl.Int64,
+        "latency_us": pl.Int64,
+        "score": pl.Float64,
+        "vector": pl.List(pl.Float64),
+        "outputs": pl.List(pl.Float64),
+    }

@@ -97,6 +97,16 @@ def write_in_turn(connection: Connection, table: sa.Table) -> None:
         connection.execute(sa.text(f"lock table {name} in share row exclusive mode"))
 
 
+def next_numbers(connection: Connection, column: sa.Column[Any], count: int) -> list[int]:
+    """The next numbers of a growing key, for rows that are to move behind all others; within `write_in_turn`."""
+    if connection.dialect.name == "postgresql":
+        query = sa.text("select nextval(pg_get_serial_sequence(:table, :column)) from generate_series(1, :count)")
+        place = {"table": column.table.name, "column": column.name, "count": count}
+        return list(connection.execute(query, place).scalars())
+    highest = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(column), 0))).scalar_one())
+    return list(range(highest + 1, highest + 1 + count))
+
+
 def holds(connection: Connection, column: sa.ColumnElement[Any], text: str) -> sa.ColumnElement[bool]:
     """Whether a text stands in a column, letter by letter; there are no wildcards and case counts."""
     place = sa.func.strpos if connection.dialect.name == "postgresql" else sa.func.instr
