@@ -105,6 +105,7 @@ def test_curls_own_content_type_is_taken_for_json() -> None:
         ({"inputs": 3}, "inputs"),
         ({"inputs": {}}, "inputs"),
         ({"inputs": []}, "inputs"),
+        ({"inputs": [{}], "time": 5}, "inputs"),
         ({"inputs": [1]}, "inputs[0]"),
         ({"inputs": [{"a": 1}, {"b": 1}]}, "a"),
         ({"inputs": {"a": 1, "b": [1]}}, "a"),

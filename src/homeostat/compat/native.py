@@ -121,7 +121,7 @@ class CompactForm:
 
 
 def _columns(inputs: dict[str, Any] | list[dict[str, Any]]) -> tuple[dict[str, list[Any]], str]:
-    if not inputs:
+    if not inputs or (isinstance(inputs, list) and not inputs[0]):
         raise Invalid("there are no inputs", field="inputs", next_step="send one value for each feature")
     if isinstance(inputs, list):
         return columns_of_records(inputs, "inputs"), "rows"
