@@ -1,5 +1,6 @@
 """Our side: a home with both models in three versions each, registered as a user does, and workers that serve it."""
 
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ import httpx
 import homeostat as hs
 from benchmarks.processes import Server, free_port
 from benchmarks.serving.load import SERVER_CORE
-from benchmarks.serving.models import NAMES, asked_rows, fitted
+from benchmarks.serving.models import NAMES, fitted, training_rows
 from benchmarks.serving.peers import ONE_THREAD
 from homeostat.serving.endpoints import current_generation, set_routing
 from homeostat.serving.types import FULL, Arm
@@ -24,13 +25,21 @@ ECHO = Path(__file__).with_name("echo.py")
 def make_home(folder: Path) -> Path:
     """A home with the models; version 1 of each is the one that the peers have, too."""
     home = folder / "home"
-    registry = hs.connect(home=str(home)).registry
+    client = hs.connect(str(home))
     for name in NAMES:
         for version in (STABLE, CANARY, SHADOW):
-            registry.register(fitted(name, seed=version - 1), name, example=asked_rows(8))
-        registry.set_alias(name, "champion", STABLE)
+            client.registry.register(fitted(name, seed=version - 1), name, example=training_rows()[0])
+            compile_version(home, f"{name}@{version}")
+        client.registry.set_alias(name, "champion", STABLE)
         route(home, name)
+    client.close()
     return home
+
+
+def compile_version(home: Path, ref: str) -> None:
+    """`homeostat model compile`, unless that was done when it was registered."""
+    command = [sys.executable, "-m", "homeostat.cli.entry", "model", "compile", ref, "--home", str(home)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def route(home: Path, name: str, *, stable: int = STABLE, canary: int = 0, shadows: Sequence[int] = ()) -> None:
