@@ -91,7 +91,8 @@ def _progress() -> Any:
 
 def _show(found: Plain) -> None:
     world = found["world"]
-    click.echo(f"{found['plan']}, each test rolls back at e = {found['rollback_at']:g}")
+    at = ", ".join(f"{test} {e:g}" for test, e in found["rollback_at"].items())
+    click.echo(f"{found['plan']}; e-values that roll back: {at}")
     click.echo(
         f"{world['requests_per_minute']:g} requests/min, {world['error_rate']:.2%} errors, "
         f"{world['labels_per_hour']:g} labels/h, {found['repetitions']} rollouts of each candidate\n"

@@ -8,14 +8,15 @@ import numpy as np
 
 from homeostat.ground.clock import MINUTE, SECOND
 from homeostat.rollout.evidence import BLIND_ROLLBACK_AT, PROMOTE_AT, log_mean_exp
-from homeostat.rollout.rates import STRETCHES_NEEDED, WORSE_RATIOS, Clusters, RateLimit, RateRatio, clusters
+from homeostat.rollout.rates import STRETCHES_NEEDED, SUSPECTED, WORSE_RATIOS, Clusters, RateLimit, RateRatio, clusters
 
 STRETCHES_KEPT = 120
 """Stretches of the stable arm (minutes, when it is looked at often) from which its dispersion is estimated."""
 FEW_EVENTS = 10
 """Bad events of the stable arm below which nothing can be said about how they cluster."""
 SLOT = 10 * SECOND
-"""While that is so, the candidate's events of so long count as one: a client that retries is one event."""
+"""While that is so, the candidate's events of so long count as one (or as one in `SUSPECTED`, when they are many): a
+client that tries again is one event."""
 ROWS_PER_CALL = 10.0
 """One call that answers many rows counts as at most this many clean requests."""
 _ABOVE = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
@@ -47,8 +48,8 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     """Event time at which the open stretch began; -1 before the first look."""
     last: int = -1
     """Event time of the last look."""
-    is_slot_used: bool = False
-    """Whether the slot of the last look has had its event."""
+    slot_bad: int = 0
+    """The candidate's bad events in the slot of the last look."""
 
     def watched(self, bad_s: int, n_s: int, *, at: int) -> "Guard":
         """After a look at the stable arm alone, which tells how its events cluster."""
@@ -77,8 +78,8 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
         `ROWS_PER_CALL`, whether it was answered or not. What a candidate does that nobody hears (`is_answered` False:
         in shadow) can show that it is bad, and not that it is safe.
         """
-        slots, after = self._slots(at), self.watched(bad_s, n_s, at=at) if self.above is None else self
-        x_c, x_s, phi, _ = counted(bad_c, bad_s, after.clusters, slots=slots)
+        after = self.watched(bad_s, n_s, at=at) if self.above is None else self
+        x_c, x_s, phi, _ = counted(bad_c, bad_s, after.clusters, few=self._few(bad_c, at))
         rows = min(max(rows_per_call, 1.0), ROWS_PER_CALL) / phi
         proves = is_answered and self.above is None
         return msgspec.structs.replace(
@@ -92,7 +93,7 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
             bad_stable=self.bad_stable + bad_s,
             requests_stable=self.requests_stable + n_s,
             last=at,
-            is_slot_used=bad_c > 0 or (self.is_slot_used and at // SLOT == self.last // SLOT),
+            slot_bad=bad_c + (self.slot_bad if at // SLOT == self.last // SLOT else 0),
         )
 
     def baking(self, *, is_alone: bool) -> "Guard":
@@ -119,7 +120,7 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_worse(self, rollback_at: float) -> bool:
         """The candidate is shown to do worse than the stable arm."""
-        blind = bool(counted(0, 0, self.clusters, slots=1)[3])
+        blind = bool(counted(0, 0, self.clusters, few=0)[3])
         return self.log_e_rollback >= math.log(max(rollback_at, BLIND_ROLLBACK_AT) if blind else rollback_at)
 
     @property
@@ -137,25 +138,32 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
         """How the stable arm's events cluster, the open stretch included."""
         return clusters(*zip(*(*self.looks, self.open_stretch), strict=True))
 
-    def _slots(self, at: int) -> int:
-        """How many events of the candidate may count at a look, when no more is known of clusters."""
+    def _few(self, bad: int, at: int) -> float:
+        """What the candidate's events of a look count for, when no more is known of clusters."""
         if self.last < 0:
-            return 1
-        if at - self.last > 2 * SLOT:  # looks far apart do not show which events came together
-            return max(1, (at - self.last) // MINUTE)
-        return at // SLOT - self.last // SLOT + (not self.is_slot_used)
+            return float(apart(bad, slots=1))
+        if at // SLOT == self.last // SLOT:
+            return float(apart(self.slot_bad + bad, slots=1) - apart(self.slot_bad, slots=1))
+        # Looks far apart do not show which events came together.
+        elapsed = at - self.last
+        return float(apart(bad, slots=1 if elapsed <= 2 * SLOT else max(1, elapsed // MINUTE)))
 
 
-def counted(bad_c: Any, bad_s: Any, stable: Clusters, *, slots: Any) -> tuple[Any, Any, Any, Any]:
+def apart(bad: Any, *, slots: Any) -> Any:
+    """How many events are surely apart: one for each slot, or one in `SUSPECTED` when they are more than that."""
+    return np.maximum(np.minimum(bad, slots), np.asarray(bad) / SUSPECTED)
+
+
+def counted(bad_c: Any, bad_s: Any, stable: Clusters, *, few: Any) -> tuple[Any, Any, Any, Any]:
     """What a look's bad events count: (candidate's, stable's, phi, whether phi is not to be trusted yet).
 
     Where the stable arm has had `FEW_EVENTS`, counts are divided by its dispersion phi. Where it has not, phi cannot be
-    known; then at most `slots` of the candidate's events count, one for each ten seconds, and all of the stable arm's,
+    known; then only those of the candidate's events count that are surely apart (`few`), and all of the stable arm's,
     which errs on the candidate's side.
     """
     is_rare = stable.bad < FEW_EVENTS
     phi = np.where(is_rare, 1.0, stable.dispersion)
-    x_c = np.where(is_rare, np.minimum(bad_c, slots), bad_c / phi)
+    x_c = np.where(is_rare, few, bad_c / phi)
     is_blind = ~is_rare & (stable.stretches < STRETCHES_NEEDED)
     return x_c, bad_s / phi, phi, is_blind
 

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from homeostat.ground.clock import SECOND
+from homeostat.rollout.guards import apart
 from homeostat.rollout.simulated_guards import Flags, ManyBets, ManyGuards, many_guards
 from homeostat.rollout.simulated_world import Candidate, Draw, Side, World, candidates, lengths
 from homeostat.rollout.stages import AB, Approval, Bake, BlueGreen, Canary, Shadow
-from homeostat.rollout.types import Plan, Step
+from homeostat.rollout.types import IN_BAKE, Plan, Step
 from homeostat.rollout.verdicts import is_blown
 from homeostat.rollout.walk import Evidence, new_evidence
 
@@ -52,7 +53,8 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     plan: str
     world: World
     repetitions: int
-    rollback_at: float
+    rollback_at: dict[str, float]
+    """The e-value at which each test rolls back."""
     results: tuple[Simulated, ...]
 
 
@@ -143,7 +145,7 @@ class _Walk:
             stable = self._draw.side(1.0, 60.0, at=0.0, is_candidate=False, count=self._count)
             for name, guard in self._guards.items():
                 bad, requests = _bad(name, stable)
-                guard.seen(nobody, nobody, bad, requests, seconds=60.0, slots=1, is_answered=False)
+                guard.seen(nobody, nobody, bad, requests, seconds=60.0, few=0, is_answered=False)
 
     def _step(self, step: Step, progress: Callable[[float], None]) -> None:
         seconds = _horizon(step) / SECOND if self._limit is None else min(_horizon(step) / SECOND, self._limit * 60)
@@ -175,7 +177,8 @@ class _Walk:
                 continue
             (bad_c, n_c), (bad_s, n_s) = _bad(name, theirs), _bad(name, ours)
             slots = np.minimum(_groups(name, theirs), max(length / 10.0, 1.0))
-            guard.seen(bad_c, n_c, bad_s, n_s, seconds=length, slots=slots, is_answered=step.weight > 0)
+            few = apart(bad_c, slots=slots)
+            guard.seen(bad_c, n_c, bad_s, n_s, seconds=length, few=few, is_answered=step.weight > 0)
         self._fail(theirs, ours, length)
         self._label(step, length, active)
         if step.weight:
@@ -208,19 +211,24 @@ class _Walk:
                     labels.wrong_stable,
                     labels.stable,
                 )
-                slots = max(length / 10.0, 1.0)
-                self._arms.seen(wrong_c, n_c, wrong_s, n_s, seconds=length, slots=slots, is_answered=True)
+                few = apart(wrong_c, slots=max(length / 10.0, 1.0))
+                self._arms.seen(wrong_c, n_c, wrong_s, n_s, seconds=length, few=few, is_answered=True)
 
     def _roll_back(self, active: Flags) -> None:
-        at, tests = self._plan.rollback_at, self._plan.tests
-        found = {name: guard.are_worse(at) for name, guard in self._guards.items() if name in tests}
+        plan = self._plan
+        found = {
+            name: guard.are_worse(self._at(name, guard)) for name, guard in self._guards.items() if name in plan.tests
+        }
         found["fuse"] = is_blown(self._failed, self._has_answered, self._failing_for * SECOND)
-        for bets in (self._paired, self._arms):
+        for test, bets in (("paired quality", self._paired), ("arm quality", self._arms)):
             if bets is not None:
-                found["quality"] = found.get("quality", False) | bets.are_worse(at)
+                found["quality"] = found.get("quality", False) | bets.are_worse(plan.rollback_at(test))
         for test, worse in found.items():
             back = active & worse & (self._state == _RUNNING)
             self._state[back], self._test[back] = _ROLLED_BACK, test
+
+    def _at(self, name: str, guard: ManyGuards) -> float:
+        return self._plan.rollback_at(name if guard.above is None else f"{name}{IN_BAKE}")
 
     def _have_passed(self, step: Step, at: float, rows: npt.NDArray[Any]) -> Any:
         match step.stage:

@@ -44,13 +44,11 @@ class ManyGuards:
         self._open_for = 0.0
         self._sums = Clusters(*(np.zeros(repetitions) for _ in Clusters._fields))
 
-    def seen(
-        self, bad_c: Any, n_c: Any, bad_s: Any, n_s: Any, *, seconds: float, slots: Any, is_answered: bool
-    ) -> None:
+    def seen(self, bad_c: Any, n_c: Any, bad_s: Any, n_s: Any, *, seconds: float, few: Any, is_answered: bool) -> None:
         """As `Guard.seen`; repetitions that are over bring zeros."""
         if self.above is None:
             self._watch(bad_s, n_s, seconds)
-        x_c, x_s, phi, _ = counted(bad_c, bad_s, self._clusters(), slots=slots)
+        x_c, x_s, phi, _ = counted(bad_c, bad_s, self._clusters(), few=few)
         self.worse += ratio_gains(x_c, n_c, x_s, n_s, r0=self._like.worse.r0, ratios=self._like.worse.ratios)
         if self.above is not None:
             above = self._like.baking(is_alone=False).above
@@ -74,7 +72,7 @@ class ManyGuards:
         if self.above is not None:
             above = log_mean(self.above)
             log_e = above if self._is_alone else np.minimum(log_e, above)
-        is_blind = counted(0, 0, self._clusters(), slots=1)[3]
+        is_blind = counted(0, 0, self._clusters(), few=0)[3]
         worse: Flags = log_e >= np.log(np.where(is_blind, max(rollback_at, BLIND_ROLLBACK_AT), rollback_at))
         return worse
 

@@ -17,6 +17,9 @@ from homeostat.rollout.stages import AB, GUARDS, Approval, Bake, BlueGreen, Cana
 
 FALSE_ROLLBACK = 0.05
 """Chance that a candidate which is no worse is ever rolled back, all tests of a plan together."""
+ERRORS_WEIGHT = 3
+"""How many other tests' share of that chance the test of errors has."""
+IN_BAKE = " in the bake"
 
 
 class Step(NamedTuple):
@@ -101,17 +104,19 @@ class Plan(msgspec.Struct, frozen=True):
             tests.append("arm quality")
         return tuple(tests)
 
-    @property
-    def rollback_at(self) -> float:
-        """The e-value at which one test rolls back: 0.05, shared equally (Bonferroni) by the tests that are on.
+    def rollback_at(self, test: str) -> float:
+        """The e-value at which one of `tests` rolls back: 0.05, shared by all of them (Bonferroni) by their weight.
 
-        Those of rates begin anew in the bake, so there they count once more.
+        Errors weigh three times what the others do, for they hurt at once. In the bake rates are tested anew; those
+        tests are called 'errors in the bake' and so on.
 
-        >>> canary(5, 25, 100, bake="0s", guards=("errors", "slow", "invalid")).rollback_at
-        60.0
+        >>> canary(5, 25, 100, bake="0s", guards=("errors", "slow", "invalid")).rollback_at("errors")
+        33.333333333333336
         """
-        again = [test for test in self.tests if self.bake and not test.endswith("quality")]
-        return max(len(self.tests) + len(again), 1) / FALSE_ROLLBACK
+        again = [f"{name}{IN_BAKE}" for name in self.tests if self.bake and not name.endswith("quality")]
+        weights = dict.fromkeys([*self.tests, *again], 1) | {"errors": ERRORS_WEIGHT}
+        total = sum(weights[name] for name in [*self.tests, *again])
+        return total / weights.get(test, 1) / FALSE_ROLLBACK
 
     def steps(self) -> tuple[Step, ...]:
         """Every step of the walk, the bake after the promotion included.

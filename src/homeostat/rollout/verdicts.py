@@ -10,6 +10,7 @@ from homeostat.ground.sizes import format_size
 from homeostat.rollout.evidence import shown
 from homeostat.rollout.guards import Guard
 from homeostat.rollout.stages import AB, Approval, Bake, BlueGreen, Canary, Released, Shadow
+from homeostat.rollout.types import IN_BAKE
 from homeostat.rollout.walk import Evidence, Rollout
 
 FUSE = 5
@@ -56,14 +57,14 @@ def is_blown(failed: Any, has_answered: Any, lasted: Any) -> Any:
 
 
 def _quality_problems(rollout: Rollout) -> Iterator[Problem]:
-    at, evidence = rollout.plan.rollback_at, rollout.evidence
-    if (quality := evidence.quality) is not None and quality.is_worse(at):
+    plan, evidence = rollout.plan, rollout.evidence
+    if (quality := evidence.quality) is not None and quality.is_worse(plan.rollback_at("paired quality")):
         yield Problem(
             "quality",
             f"the candidate's loss is {quality.relative_difference or 0.0:+.1%} of the stable's on {quality.rows} "
             f"labelled requests, e = {shown(quality.log_e_rollback):.4g}",
         )
-    if (arms := evidence.arms) is not None and arms.is_worse(at):
+    if (arms := evidence.arms) is not None and arms.is_worse(plan.rollback_at("arm quality")):
         yield Problem(
             "quality",
             f"the candidate's {arms.loss} is {arms.relative_difference or 0.0:+.1%} of the stable arm's on "
@@ -74,12 +75,17 @@ def _quality_problems(rollout: Rollout) -> Iterator[Problem]:
 def _rate_problems(rollout: Rollout) -> Iterator[Problem]:
     says = {"errors": "fails", "invalid": "gives no valid answer", "slow": "is slow"}
     for name, guard in rate_guards(rollout.evidence).items():
-        if name in rollout.plan.tests and guard.is_worse(rollout.plan.rollback_at):
+        if name in rollout.plan.tests and guard.is_worse(rate_rollback_at(rollout, name, guard)):
             yield Problem(
                 name,
                 f"the candidate {says[name]} in {guard.bad_candidate} of {guard.requests_candidate} calls, the stable "
                 f"in {guard.bad_stable} of {guard.requests_stable}, e = {shown(guard.log_e_rollback):.4g}",
             )
+
+
+def rate_rollback_at(rollout: Rollout, name: str, guard: Guard) -> float:
+    """The e-value at which a guard over a rate rolls back now."""
+    return rollout.plan.rollback_at(name if guard.above is None else f"{name}{IN_BAKE}")
 
 
 def rate_guards(evidence: Evidence) -> dict[str, Guard]:

@@ -151,7 +151,7 @@ def simulated(
             plan=format_plan(plan),
             world=world,
             repetitions=body.repetitions,
-            rollback_at=plan.rollback_at,
+            rollback_at={test: round(plan.rollback_at(test), 1) for test in plan.tests},
             results=tuple(results),
         )
     )
