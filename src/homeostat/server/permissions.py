@@ -128,7 +128,10 @@ def plain_rule(method: str, path: str) -> Rule | None:
 
 
 def prediction_rule(_method: str, path: str) -> Rule | None:
-    """Predictions need `read`, loading and unloading `deploy`. An endpoint belongs to the project of its name; a bare /invocations names none."""
+    """Predictions need `read`, loading and unloading `deploy`.
+
+    An endpoint belongs to the project of its name; a bare /invocations names none.
+    """
     match path.split("/"):
         case ["", "v2", "health", _]:
             return Rule("public", HANDLER)

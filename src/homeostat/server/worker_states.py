@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # it ships none
 
 from homeostat.loop.workers import WorkerState
 

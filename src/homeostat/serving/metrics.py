@@ -174,11 +174,11 @@ class _Collected:
         for snapshot in self._snapshots:
             calls.add_metric([snapshot.worker], _growing(BATCH_EDGES, snapshot.calls), snapshot.call_rows)
             started.add_metric([snapshot.worker], snapshot.started)
-            for name, value in snapshot.gauges.items():
+            for name, level in snapshot.gauges.items():
                 family = gauges.setdefault(
                     name, GaugeMetricFamily(f"homeostat_{name}", _ABOUT.get(name, name), labels=["worker"])
                 )
-                family.add_metric([snapshot.worker], value)
+                family.add_metric([snapshot.worker], level)
         yield from (requests, rows, latency, calls, started, *gauges.values())
 
 
