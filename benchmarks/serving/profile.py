@@ -19,6 +19,8 @@ from benchmarks.serving.stage import Stage
 PY_SPY = ROOT / ".venv" / "serving-clients" / "bin" / "py-spy"
 SECONDS = int(os.environ.get("BENCH_SECONDS", "6"))
 TOP = 25
+IDLE = ("Condition.wait", "_worker", "select", "wait")
+"""Where threads stand that have nothing to do; the profiler cannot tell that from Python at work."""
 
 
 def run(stage: Stage) -> Iterator[Line]:
@@ -57,7 +59,9 @@ def sampled(server: Server, question: Question, told: Path) -> Counter[tuple[str
     stacks: Counter[tuple[str, ...]] = Counter()
     for line in told.read_text().splitlines():
         stack, _, count = line.rpartition(" ")
-        stacks[tuple(_short(frame) for frame in stack.split(";"))] += int(count)
+        frames = tuple(_short(frame) for frame in stack.split(";"))
+        if frames[-1].partition(" ")[0] not in IDLE:
+            stacks[frames] += int(count)
     return stacks
 
 
@@ -69,7 +73,8 @@ def _shares(
     for stack, count in stacks.items():
         for frame in set(pick(stack)):
             seen[frame] += count
-    for frame, count in seen.most_common(TOP):
+    told = [(frame, count) for frame, count in seen.most_common() if count < 0.95 * total]  # else it is the way there
+    for frame, count in told[:TOP]:
         share = round(100 * count / total, 1)
         yield {"name": name, "where": frame, "ours": share, "peer": None, "unit": "% of samples", "ratio": None}
 
