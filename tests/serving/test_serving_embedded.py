@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,15 +39,21 @@ def models() -> list[Any]:
     return [LogisticRegression().fit(ROWS, labels), LogisticRegression().fit(ROWS, 1 - labels)]
 
 
-@pytest.fixture
-def home(tmp_path: Path, models: list[Any]) -> str:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, models: list[Any]) -> Path:
     """A home with both as versions; the first is champion."""
-    opened = hs.connect(str(tmp_path / "home"))
+    folder = tmp_path_factory.mktemp("template") / "home"
+    opened = hs.connect(str(folder))
     for model in models:
         opened.registry.register(model, "late")
     opened.registry.set_alias("late", "champion", 1)
     opened.close()
-    return str(tmp_path / "home")
+    return folder
+
+
+@pytest.fixture
+def home(template: Path, tmp_path: Path) -> str:
+    return str(shutil.copytree(template, tmp_path / "home"))
 
 
 def client(app: Any, **headers: str) -> httpx.AsyncClient:

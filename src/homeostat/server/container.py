@@ -32,6 +32,7 @@ from homeostat.ground.errors import HomeostatError, Invalid, exit_code
 from homeostat.ground.settings import load_settings
 from homeostat.server.folder import MANIFEST, is_exported
 from homeostat.server.folder_worker import serve_folder
+from homeostat.server.solo import resolve
 from homeostat.server.worker import Options, load_from_registry, run_worker
 
 MOUNTS = (Path("/opt/ml/model"), Path("/mnt/models"))
@@ -78,11 +79,12 @@ def serve(environment: Mapping[str, str]) -> None:
     plan = plan_of(environment)
     home = environment.get("HOMEOSTAT_HOME") or tempfile.mkdtemp(prefix="homeostat-")
     settings = load_settings(environment, home=home, host=EVERYWHERE, serving_port=plan.port)
-    options = Options(settings=settings, refs=plan.refs)
     if plan.folder is not None:
-        serve_folder(plan.folder, options)
-    else:
-        run_worker(options, partial(load_from_registry, settings))
+        serve_folder(plan.folder, Options(settings=settings))
+        return
+    targets = resolve(settings, plan.refs, follow=True) if plan.refs else []
+    options = Options(settings=settings, refs=tuple(target.ref for target in targets))
+    run_worker(options, partial(load_from_registry, settings))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -19,6 +19,7 @@ from homeostat.ground.errors import HomeostatError, Unavailable, http_status
 from homeostat.ground.settings import Settings
 from homeostat.server.exported import load_exported, open_exported
 from homeostat.server.folder import is_exported
+from homeostat.server.solo import resolve
 from homeostat.server.watching import CatalogueSource, FixedSource, RefSource, Source, Watcher
 from homeostat.server.worker import load_from_registry
 from homeostat.serving.app import Front
@@ -28,7 +29,6 @@ from homeostat.serving.log import FOLDER, PredictionLog
 from homeostat.serving.table import Load
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database, open_database
-from homeostat.store.migrate import upgrade
 
 
 class _Running(NamedTuple):
@@ -143,10 +143,11 @@ class ServingApp:
             exported = open_exported(self._folder, settings)
             version = exported.version
             return None, FixedSource(version.model, version.version), lambda *_: load_exported(exported)
+        targets = resolve(settings, self._refs, follow=True)
         database = open_database(settings.database_url)
-        upgrade(database)
         load = partial(load_from_registry, settings, database, BlobStore(settings.blobs_url))
-        return database, RefSource(database, self._refs) if self._refs else CatalogueSource(database), load
+        refs = [target.ref for target in targets]
+        return database, RefSource(database, refs) if refs else CatalogueSource(database), load
 
     @property
     def _folder(self) -> Path | None:

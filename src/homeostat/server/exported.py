@@ -8,10 +8,13 @@ from typing import IO, Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from homeostat.ground.clock import SystemClock
 from homeostat.ground.errors import Conflict, Corrupt, NotFound, Refused
 from homeostat.ground.ports import Served
 from homeostat.ground.settings import Settings
 from homeostat.loop.compiled import FILE, Serving, scorer_of_record
+from homeostat.loop.inspection import Inspection
+from homeostat.loop.releases import check_answers
 from homeostat.loop.served import load_plain
 from homeostat.registry.bundle import SIGNATURE_FILE, Statement, make_bundle, read_bundle
 from homeostat.registry.keys import Trust, key_id, public_pem, read_public, signing_key, trusted
@@ -23,6 +26,7 @@ from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 
 FORMAT = 1
+ACTOR = "export"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +56,10 @@ def export_for_serving(
 ) -> list[str]:
     """Write a version into a new or empty folder, from which it can be served; returns what was written.
 
+    One that nobody has looked at is looked at first, and compiled.
+
     Raises:
-        Refused: when it takes features that are looked up, which only a catalogue has.
+        Refused: when it cannot answer, or takes features that are looked up, which only a catalogue has.
         Conflict: when the folder holds something already.
     """
     if version.signature.feature_hash:
@@ -64,6 +70,9 @@ def export_for_serving(
         )
     if folder.exists() and any(folder.iterdir()):
         raise Conflict(f"{folder.name!r} is not empty", field="folder", next_step="name a new folder")
+    inspection, at = Inspection(database, blobs, settings), SystemClock().now()
+    version = inspection.of(version.model, version.version, at=at, actor=ACTOR)
+    check_answers(version)
     trust, key = trusted(settings), signing_key(settings)
     export_version(blobs, version, trust, folder / PACKAGE)
     compiled = _write_compiled(database, blobs, version, folder)
