@@ -249,7 +249,11 @@ class Front:
             else:
                 self._submit(request, decoded, partial(self._answered, request, translator, decoded.wish, respond))
 
-        self._reader.submit(lambda: loop.call_soon_threadsafe(go_on, read()))
+        def work() -> None:
+            # The pool keeps what this returns: an error there would keep its frames, and they the whole body.
+            loop.call_soon_threadsafe(go_on, read())
+
+        self._reader.submit(work)
 
     def _answered(
         self,

@@ -297,10 +297,13 @@ class DataPlane:
         for part in parts:
             pending = part.pending
             pending.open -= 1
-            if pending.open == 0 and not pending.is_over:
+            if pending.open > 0:
+                continue
+            if not pending.is_over:
                 pending.is_over = True
                 error = next((one.error for one in pending.parts if one.error is not None), None)
                 pending.answer(error or self._reply(pending))
+            pending.parts = []  # they point back: a circle would keep the rows until the collector comes, rarely
 
     def _reply(self, pending: Pending) -> PredictReply:
         work, first = pending.shadow, pending.parts[0]

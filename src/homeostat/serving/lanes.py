@@ -85,7 +85,7 @@ class Lane:
         part.queued = time.perf_counter_ns()
         self._slow.append(part)
         self._slow_rows += len(part.ids)
-        self._loop.call_later(self._request_ns / 1e9, self._too_late, part)
+        part.timer = self._loop.call_later(self._request_ns / 1e9, self._too_late, part)
         self._start()
 
     def close(self) -> None:
@@ -143,6 +143,9 @@ class Lane:
 
     def _finished(self, parts: list[Part], rows: int, nanoseconds: int) -> None:
         self._running = []
+        for part in parts:
+            if part.timer is not None:
+                part.timer.cancel()  # it would keep the rows until the request's time is over
         self.cost.learn(rows, nanoseconds)
         self._start()
         self._done(parts)

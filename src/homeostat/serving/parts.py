@@ -1,5 +1,6 @@
 """A request on its way: one part for each arm that answers some of its rows, scored together with other requests'."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +24,20 @@ Answer = Callable[[PredictReply | HomeostatError], None]
 class Part:
     """The rows of a request that one arm answers; `places` are their places in the request."""
 
-    __slots__ = ("arm", "batch", "error", "ids", "inputs", "matrix", "pending", "places", "queued", "served", "times")
+    __slots__ = (
+        "arm",
+        "batch",
+        "error",
+        "ids",
+        "inputs",
+        "matrix",
+        "pending",
+        "places",
+        "queued",
+        "served",
+        "timer",
+        "times",
+    )
 
     def __init__(
         self,
@@ -45,6 +59,8 @@ class Part:
         self.pending: Pending
         self.queued = 0
         """When it began to wait for the version's thread, `time.perf_counter_ns()`; 0 when it did not."""
+        self.timer: asyncio.TimerHandle | None = None
+        """Tells its caller when it has waited too long."""
         self.batch: PredictionBatch | None = None
         self.error: HomeostatError | None = None
 
