@@ -44,7 +44,7 @@ def up(
 
 
 @click.command()
-@click.argument("refs", metavar="MODEL|RUN|DIR...", nargs=-1, required=True)
+@click.argument("refs", metavar="[MODEL|RUN|DIR]...", nargs=-1)
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Follow aliases as they move.")
 @click.option("--name", default="", help="Model that runs:/RUN/PATH becomes a version of  [default: PATH-RUN]")
 @click.option("--workers", type=int, help="Worker processes that share the port  [default: 1; HOMEOSTAT_WORKERS]")
@@ -67,7 +67,8 @@ def serve(
 
     MODEL is models:/late-arrival@champion, models:/late-arrival/3 or late-arrival@3, and may come several times; RUN is
     runs:/RUN/PATH, a model that a run logged. DIR is a folder that `homeostat model export --serving` wrote; it needs
-    no catalogue.
+    no catalogue. Without any, all endpoints of the catalogue are served and followed: a replica of what `homeostat up`
+    serves, here or on another machine that shares catalogue and blobs.
     """
     from homeostat.server.folder import is_exported
     from homeostat.server.solo import serve_folder, serve_refs  # the web stack; only servers pay for it
@@ -75,7 +76,7 @@ def serve(
     settings = load_settings(home=home, host=host, serving_port=port, workers=workers)
 
     def say(url: str, versions: list[tuple[str, int, bool]]) -> None:
-        model, version, _ = versions[0]
+        model, version = versions[0][:2] if versions else ("", 0)
         if as_json:
             listed = [dict(zip(("model", "version", "follows"), one, strict=True)) for one in versions]
             show_json({"url": url, "model": model, "version": version, "models": listed})
@@ -83,6 +84,8 @@ def serve(
         for model, version, follows in versions:
             moves = ", and what comes after it" if follows else ""
             click.echo(f"{model}@{version}{moves} answers at {url}/v2/models/{quote(model)}/infer")
+        if not versions:
+            click.echo(f"All endpoints of the catalogue answer at {url}/v2/models/NAME/infer")
         click.echo(f"{url}/invocations takes MLflow's and SageMaker's requests. Stop with Ctrl-C.")
 
     if len(refs) == 1 and is_exported(Path(refs[0])):

@@ -1,9 +1,11 @@
 """From the workers' write-ahead files into the catalogue: exactly once, because position and rows commit together."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
+from homeostat.ground.errors import NotFound
 from homeostat.ground.records import ColumnBins, PredictionBatch
 from homeostat.loop.declaration import list_declarations
 from homeostat.monitoring.keyed import join_key_labels
@@ -34,8 +36,15 @@ class Ingester:
         self._read: dict[str, int] = {}
 
     def run(self) -> int:
-        """Take in every complete frame and seal the files of workers that are gone; returns the rows taken in."""
-        return sum(self._file(path) for path in wal_files(self._folder))
+        """Take in every complete frame and seal the files of workers that are gone; returns the rows taken in.
+
+        Several processes may do this for one folder: position and rows commit together.
+        """
+        rows = 0
+        for path in wal_files(self._folder):
+            with suppress(FileNotFoundError):  # another one has just sealed it
+                rows += self._file(path)
+        return rows
 
     def _file(self, path: Path) -> int:
         finished = is_finished(path)  # asked before reading: what comes later would be read at the next call
@@ -56,9 +65,7 @@ class Ingester:
                 return 0
             rows = sum(len(batch.request_ids) for batch in batches)
             self._meet(conn, batches)
-            record_batches(
-                conn, batches, bins=self._bins, slow_us=slow_limits(conn), probabilities=self._probabilities
-            )
+            record_batches(conn, batches, bins=self._bins, slow_us=slow_limits(conn), probabilities=self._probabilities)
             wake_labels(conn, batches)
             join_key_labels(conn, index_batches(conn, batches, columns=self._columns))
             set_wal_position(conn, path.name, end, rows_before + rows)
@@ -67,7 +74,11 @@ class Ingester:
     def _meet(self, conn: Connection, batches: list[PredictionBatch]) -> None:
         """Remember of each version what it was trained on, what its vectors hold and what it answers."""
         for key in {(batch.model, batch.version) for batch in batches if batch.status == "ok"} - self._columns.keys():
-            version = get_version(conn, *key)
+            try:
+                version = get_version(conn, *key)
+            except NotFound:  # served from an exported folder: its catalogue is elsewhere
+                self._columns[key] = ()
+                continue
             self._columns[key] = tuple(column.name for column in version.signature.columns)
             if version.bins:  # registered by hand: nothing to compare with
                 self._bins[key] = version.bins

@@ -13,17 +13,20 @@ from homeostat.ground.clock import SystemClock
 from homeostat.ground.errors import Invalid, Unavailable
 from homeostat.ground.refs import parse_model_ref
 from homeostat.ground.settings import Settings
+from homeostat.loop.ingest import Ingester
 from homeostat.loop.inspection import Inspection
 from homeostat.loop.releases import check_answers
 from homeostat.server.folder import name_of
 from homeostat.server.guard import check_solo_bind
 from homeostat.server.logged_model import SCHEME, version_of_run
 from homeostat.server.supervisor import Supervisor, claim_serving_port, worker_environment
+from homeostat.serving.log import FOLDER
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import open_database
 from homeostat.store.migrate import upgrade
 
 ACTOR = "serve"
+INGEST_SECONDS = 5.0
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +52,8 @@ def serve_refs(
     """Serve what the references mean until SIGINT or SIGTERM; with `follow` aliases are followed as they move.
 
     A reference is models:/NAME@ALIAS, models:/NAME/3, NAME@3, or runs:/RUN/PATH for a model that a run logged, which is
-    registered first (as a version of `name`).
+    registered first (as a version of `name`). Without any, the catalogue's endpoints are served: a replica, on this
+    machine or another one that shares catalogue and blobs.
 
     Raises:
         Refused: when a version cannot answer.
@@ -73,14 +77,17 @@ def serve_refs(
 
     threading.Thread(target=watch, name="watch", daemon=True).start()
     supervisor.start()
+    taking_in = threading.Thread(target=_take_in_log, args=(settings, ended), name="log", daemon=True)
+    taking_in.start()
     try:
         if _is_ready(supervisor, ended):
             on_ready(supervisor.url, targets)
         ended.wait()
     finally:
         supervisor.stop()
+        taking_in.join(timeout=30.0)
     if failed.is_set():
-        what = ", ".join(f"{target.model}@{target.version}" for target in targets)
+        what = ", ".join(f"{target.model}@{target.version}" for target in targets) or "the endpoints"
         raise Unavailable(f"the worker of {what} ended", next_step="see its messages above")
 
 
@@ -129,6 +136,20 @@ def resolve(settings: Settings, refs: Sequence[str], *, follow: bool, name: str 
         database.close()
     _check_distinct(targets)
     return targets
+
+
+def _take_in_log(settings: Settings, ended: threading.Event) -> None:
+    """What our workers answered goes into the catalogue, as `homeostat up` does it for its own."""
+    database = open_database(settings.database_url)
+    ingester = Ingester(database, BlobStore(settings.blobs_url), settings.home_path / FOLDER)
+    try:
+        while not ended.wait(INGEST_SECONDS):
+            try:
+                ingester.run()
+            except Exception as error:  # noqa: BLE001  the catalogue may be away; the log keeps what was answered
+                sys.stderr.write(f"log: {error}\n")
+    finally:
+        database.close()
 
 
 def _check_distinct(targets: Sequence[Target]) -> None:
