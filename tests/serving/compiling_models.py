@@ -8,6 +8,7 @@ import lightgbm
 import numpy as np
 import xgboost
 from sklearn.compose import make_column_transformer
+from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     GradientBoostingClassifier,
@@ -17,10 +18,11 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Lasso, LogisticRegression, PoissonRegressor, Ridge, SGDClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, RobustScaler, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, PolynomialFeatures, RobustScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
@@ -135,7 +137,7 @@ LINEAR: dict[str, Callable[[], Case]] = {
     "lasso with zeros": lambda: _sklearn(Lasso(alpha=0.3), "regression", "full"),
     "poisson": lambda: _sklearn(make_pipeline(StandardScaler(), PoissonRegressor()), "regression", "full", "counts"),
 }
-TREES: dict[str, Callable[[], Case]] = {
+GRAPHS: dict[str, Callable[[], Case]] = {
     "one tree": lambda: _sklearn(DecisionTreeClassifier(max_depth=5, random_state=0), "binary", "full"),
     "random forest": lambda: _sklearn(RandomForestClassifier(12, random_state=0), "binary", "full"),
     "random forest with gaps": lambda: _sklearn(RandomForestClassifier(12, random_state=0), "binary", "gaps"),
@@ -181,11 +183,17 @@ TREES: dict[str, Callable[[], Case]] = {
     "one-hot boosting": lambda: _sklearn(
         _one_hot(GradientBoostingClassifier(n_estimators=9, random_state=0)), "binary", "full"
     ),
+    "polynomial": lambda: _sklearn(
+        make_pipeline(PolynomialFeatures(3), StandardScaler(), LogisticRegression()), "binary", "full"
+    ),
+    "reduced and selected": lambda: _sklearn(
+        make_pipeline(SelectKBest(k=4), PCA(3), LogisticRegression()), "binary", "full"
+    ),
     "scaled histograms": lambda: _sklearn(
         make_pipeline(StandardScaler(), HistGradientBoostingClassifier(max_iter=9)), "binary", "gaps"
     ),
 }
-ALL = LINEAR | TREES
+ALL = LINEAR | GRAPHS
 
 
 @cache

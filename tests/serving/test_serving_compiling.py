@@ -67,8 +67,8 @@ def test_linear_models_become_one_product(name: str) -> None:
     assert chosen.max_abs_diff is not None and chosen.max_abs_diff < 1e-12
 
 
-@pytest.mark.parametrize("name", compiling_models.TREES)
-def test_trees_become_a_graph_in_float64(name: str) -> None:
+@pytest.mark.parametrize("name", compiling_models.GRAPHS)
+def test_the_others_become_a_graph_in_float64(name: str) -> None:
     report = compiled(name).report
     chosen = next(one for one in report.candidates if one.status == "chosen")
     assert (report.kind, chosen.name, chosen.differing) == ("onnx", "float64 graph", 0)
@@ -88,7 +88,7 @@ def test_any_rows_are_answered_as_by_the_original(name: str) -> None:
     check()
 
 
-@pytest.mark.parametrize("name", compiling_models.TREES)
+@pytest.mark.parametrize("name", compiling_models.GRAPHS)
 def test_values_on_a_split_point_and_beside_it_go_the_original_way(name: str) -> None:
     found, faster = case(name), scorer(name)
 

@@ -27,7 +27,9 @@ from homeostat.serving.compiling.artifact import (
 )
 from homeostat.serving.compiling.checking import check
 from homeostat.serving.compiling.compiler import Compiled, compile_scorer
+from homeostat.serving.compiling.patience import limited
 from homeostat.serving.compiling.questions import Reference, ask
+from homeostat.serving.compiling.refused import CannotCompile
 from homeostat.serving.compiling.report import Candidate
 from homeostat.serving.compiling.running import proven_scorer, scorer_of
 from homeostat.serving.compiling.ways import Subject
@@ -230,3 +232,15 @@ def test_an_artifact_that_answers_otherwise_on_this_machine_is_not_served() -> N
     assert proven_scorer(artifact_of("scaled"))
     with pytest.raises(Corrupt, match=r"answers otherwise here than where it was made \(numpy "):
         proven_scorer(weights_changed(artifact_of("scaled"), 1e-3))
+
+
+def endless() -> None:
+    while True:
+        pass
+
+
+def test_a_way_that_takes_too_long_is_given_up() -> None:
+    with pytest.raises(CannotCompile, match="it takes longer than 0 s"), limited(0.05):
+        endless()
+    with limited(5):
+        pass  # and the clock is off again

@@ -38,6 +38,7 @@ class TrainingChild:
 
     def __init__(self, job: Job, *, timeout: int, lost: threading.Event) -> None:
         self._timeout = timeout
+        self._deadline = time.monotonic() + timeout / SECOND
         self._lost = lost
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed when the block of the child is left
         read, write = os.pipe()
@@ -80,9 +81,8 @@ class TrainingChild:
             TrainingFailed: when the child raised, was killed, or ran past its limit.
             LeaseLost: when another worker took the cycle over.
         """
-        deadline = time.monotonic() + self._timeout / SECOND
         while True:
-            line = self._next_line(deadline)
+            line = self._next_line()
             if line is None:
                 self._raise_unless_clean()
                 return
@@ -91,13 +91,17 @@ class TrainingChild:
                 raise TrainingFailed(report.error, traceback=report.traceback, log=self.log())
             yield report
 
+    def allow(self, seconds: float) -> None:
+        """From now on it may run for so long, but not beyond its own limit."""
+        self._deadline = min(self._deadline, time.monotonic() + seconds)
+
     def log(self) -> bytes:
         """The end of what the child printed."""
         size = os.fstat(self._log.fileno()).st_size
         return os.pread(self._log.fileno(), LOG_LIMIT, max(0, size - LOG_LIMIT))
 
-    def _next_line(self, deadline: float) -> bytes | None:
-        while time.monotonic() < deadline:
+    def _next_line(self) -> bytes | None:
+        while time.monotonic() < self._deadline:
             if self._lost.is_set():
                 raise LeaseLost
             try:

@@ -6,7 +6,7 @@ import msgspec
 
 from homeostat.serving.compiling.report import Report
 
-SECONDS = 300
+SECONDS = 180
 """How long compiling may take; the largest forests take tens of seconds."""
 
 

@@ -18,7 +18,7 @@ from homeostat.ground.records import ColumnBins, Signature
 from homeostat.ground.settings import Settings
 from homeostat.loop import releases
 from homeostat.loop.child_process import TrainingChild, TrainingFailed
-from homeostat.loop.compile_job import Outcome, left_alone
+from homeostat.loop.compile_job import SECONDS, Outcome, left_alone
 from homeostat.loop.compiled import keep_compiled
 from homeostat.loop.declaration import Declaration, get_declaration
 from homeostat.loop.durable import Attempt, Cycle, End, Step, Wait, submit
@@ -107,6 +107,8 @@ class CycleSteps:
                         if report.step in commits:
                             commits[report.step](conn, attempt, job, report)
                         attempt.record(conn, report.step, report.result)
+                    if report.step == CHILD_STEPS[-1]:
+                        child.allow(SECONDS)
             except TrainingFailed as error:
                 if CHILD_STEPS[-1] not in attempt.results:
                     raise

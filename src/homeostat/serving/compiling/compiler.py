@@ -12,6 +12,7 @@ from homeostat.ground.errors import HomeostatError
 from homeostat.ground.ports import Scorer
 from homeostat.serving.compiling.artifact import Artifact, Form, LinearForm, Refusals, encode_artifact, pack
 from homeostat.serving.compiling.checking import check, measure
+from homeostat.serving.compiling.patience import limited
 from homeostat.serving.compiling.questions import Asked, Reference, ask
 from homeostat.serving.compiling.refused import CannotCompile
 from homeostat.serving.compiling.report import Candidate, Report
@@ -87,7 +88,9 @@ def _try(
 ) -> tuple[Candidate, Artifact | None]:
     about = Candidate(name=way.name, kind=way.kind, status="verified")
     try:
-        artifact = _artifact(way.make(), subject, asked, refusals, tolerance)
+        with limited():
+            form = way.make()
+        artifact = _artifact(form, subject, asked, refusals, tolerance)
         scorer = scorer_of(artifact)
         about = msgspec.structs.replace(about, bytes=len(encode_artifact(artifact)))
         about = check(scorer, asked, tolerance, about)

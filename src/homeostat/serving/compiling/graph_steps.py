@@ -102,6 +102,22 @@ def _reduced(graph: Graph, rows: str, step: Any) -> str:
     )
 
 
+def _polynomial(graph: Graph, rows: str, step: Any) -> str:
+    """Products of columns, each power a factor; a factor that is missing is a column of ones."""
+    powers = np.asarray(step.powers_)
+    width = powers.shape[1]
+    first = _taken(graph, rows, [0])
+    ones = graph.add("Cast", graph.add("Equal", first, first), to=graph.float64())
+    wider = graph.add("Concat", rows, ones, axis=1)
+    factors = [np.repeat(np.arange(width), row) for row in powers]
+    degree = max(1, *(len(one) for one in factors))
+    places = np.array([np.pad(one, (0, degree - len(one)), constant_values=width) for one in factors])
+    product = _taken(graph, wider, places[:, 0])
+    for factor in range(1, degree):
+        product = graph.add("Mul", product, _taken(graph, wider, places[:, factor]))
+    return product
+
+
 def _taken(graph: Graph, rows: str, places: Any) -> str:
     return graph.add("Gather", rows, graph.constant(places, np.int64), axis=1)
 
@@ -115,6 +131,7 @@ _STEPS: dict[str, Callable[[Graph, str, Any], str]] = {
     "ColumnTransformer": _columns,
     "OneHotEncoder": _one_hot,
     "PCA": _reduced,
+    "PolynomialFeatures": _polynomial,
 }
 
 

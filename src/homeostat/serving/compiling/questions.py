@@ -15,7 +15,7 @@ from homeostat.serving.compiling.report import Rows
 
 MOST_ROWS = 2_000
 MOST_COLUMNS = 2_000
-MOST_TRIED = 200
+MOST_TRIED = 50
 """Columns that are tried one by one."""
 _SEED = 7
 _LARGE = (1e39, -1e39)
