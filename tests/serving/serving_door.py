@@ -43,7 +43,7 @@ class Answer(NamedTuple):
 class Door:
     """Two endpoints: 'late' of named columns (`serving_linear`), with a canary, and 'numbers' of three plain ones."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, key: str = "") -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
@@ -52,7 +52,7 @@ class Door:
         late = Endpoint(name="late", model="late", arms=arms)
         numbers = Endpoint(name="numbers", model="numbers", arms=(Arm(version=1, weight=FULL),))
         self._plane.swap([late, numbers], 1)
-        self.front = Front(self._plane, translators(), version="1", max_body=MAX_BODY)
+        self.front = Front(self._plane, translators(), version="1", key=key, max_body=MAX_BODY)
         self._http = HttpServer(self.front.handle, max_body=MAX_BODY)
         self._http.http2 = lambda: grpc_connection(self.front, max_body=MAX_BODY, group=self._http.connections)
         listener = socket.create_server(("127.0.0.1", 0))
@@ -77,12 +77,17 @@ class Door:
         """A connection, for bytes of one's own."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=5)
 
-    def close(self) -> None:
+    def drain(self, seconds: float = 1.0) -> "Future[None]":
+        """Take no new connections and let those there are finish."""
+
         async def end() -> None:
             self._server.close()
-            await self._http.drain(1.0)
+            await self._http.drain(seconds)
 
-        asyncio.run_coroutine_threadsafe(end(), self.loop).result()
+        return asyncio.run_coroutine_threadsafe(end(), self.loop)
+
+    def close(self) -> None:
+        self.drain().result()
         self.front.close()
         self._plane.close()
         self.loop.call_soon_threadsafe(self.loop.stop)

@@ -5,6 +5,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from serving_http2 import GRPC, Http2Caller
 
 from homeostat.compat.grpc_messages import message_classes
 from homeostat.compat.oip_binary import pack_floats, pack_texts
+from homeostat.serving.routes import WORKER_KEY
 
 OK, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 0, 3, 4, 5, 8, 12
 
@@ -301,3 +303,54 @@ def test_texts_come_raw_as_triton_packs_them(caller: Http2Caller) -> None:
     request.raw_input_contents[1] = b"\xff\xff\xff\xffA"
     reply = caller.call("ModelInfer", request.SerializeToString())
     assert (reply.status, "carrier" in reply.message) == (INVALID_ARGUMENT, True)
+
+
+def test_a_connection_may_have_us_hold_so_much_and_no_more(door: Door) -> None:
+    with Http2Caller(door.connect()) as caller:
+        numbers = [caller.begin("/inference.GRPCInferenceService/ModelInfer") for _ in range(12)]
+        for number in numbers:
+            caller.say(number, b"\0" + MAX_BODY.to_bytes(4) + b"x" * (MAX_BODY // 2))
+        assert caller.reply(numbers[-1]).status == RESOURCE_EXHAUSTED
+        assert caller.call("ModelInfer", infer()).status == OK
+
+
+def test_a_worker_of_a_server_answers_grpc_to_its_server_alone(tmp_path: Path) -> None:
+    door = Door(tmp_path, key="secret")
+    with Http2Caller(door.connect()) as caller:
+        unauthenticated = 16
+        for method in ("ModelInfer", "ServerMetadata", "RepositoryIndex"):
+            message = infer() if method == "ModelInfer" else b""
+            assert caller.call(method, message).status == unauthenticated
+            assert caller.call(method, message, headers=(*GRPC, (WORKER_KEY, "secret"))).status == OK
+    door.close()
+
+
+def test_a_drain_answers_what_was_asked_and_sends_callers_elsewhere(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    with Http2Caller(door.connect()) as caller:
+        assert caller.call("ServerLive", b"").status == OK
+        number = caller.begin("/inference.GRPCInferenceService/ModelInfer")
+        message = b"\0" + len(infer()).to_bytes(4) + infer()
+        caller.say(number, message[:20])
+        drained = door.drain(5.0)
+        time.sleep(0.4)  # by now it has said that it is about to leave
+        assert not drained.done()
+        caller.say(number, message[20:], end=True)
+        said = b""
+        while part := caller.socket.recv(1 << 16):
+            said += part
+        data, headers, go_away = 0, 1, 7
+        assert [kind for kind, _, _ in frames_of(said) if kind == go_away] == [go_away]
+        assert [kind for kind, _, stream in frames_of(said) if stream == number] == [headers, data, headers]
+        assert drained.result(timeout=3) is None
+    door.close()
+
+
+def frames_of(data: bytes) -> list[tuple[int, int, int]]:
+    """Kind, flags and stream of each frame; h2 itself takes no more once it was told to leave."""
+    found, at = [], 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 3])
+        found.append((data[at + 3], data[at + 4], int.from_bytes(data[at + 5 : at + 9])))
+        at += 9 + size
+    return found

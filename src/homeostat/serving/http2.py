@@ -280,6 +280,7 @@ class Http2Connection(asyncio.Protocol):
         """Everything is said; a caller who still sends is told to stop."""
         if self._streams.pop(stream.number, None) is None:
             return
+        stream.handler = None  # it knows the stream: a circle that the collector would have to find
         self._since = self._now()
         state = self._h2.streams.get(stream.number)
         if state is not None and not state.closed:
