@@ -16,6 +16,7 @@ from homeostat.serving.inputs import REQUEST_ID, RESERVED
 from homeostat.serving.types import Decoded
 
 _NO_MATRIX = frozenset({"BOOL", "BYTES"})
+_FLAT = frozenset({float, type(None)})
 
 
 def rows_of(tensors: Sequence[Tensor], wish: Any) -> Decoded:
@@ -26,8 +27,13 @@ def rows_of(tensors: Sequence[Tensor], wish: Any) -> Decoded:
     """
     if len(tensors) == 1 and _is_matrix(tensors[0]):
         return Decoded(matrix=matrix_of(tensors[0]), wish=wish)
-    matrices = [tensor for tensor in tensors if _is_matrix(tensor)]
-    columns = {tensor.name: column_of(tensor) for tensor in tensors if not _is_matrix(tensor)}
+    matrices: list[Tensor] = []
+    columns: dict[str, list[Any]] = {}
+    for tensor in tensors:
+        if _is_matrix(tensor):
+            matrices.append(tensor)
+        else:
+            columns[tensor.name] = column_of(tensor)
     if len(columns) + len(matrices) != len(tensors):
         names = [tensor.name for tensor in tensors]
         twice = next(name for name in names if names.count(name) > 1)
@@ -78,6 +84,13 @@ def column_of(tensor: Tensor) -> list[Any]:
         Invalid: naming the tensor, when shape, datatype and data do not agree.
     """
     shape, data = tensor.shape, tensor.data
+    if (
+        type(tensor) is FloatTensor
+        and type(data) is list
+        and shape == [len(data)]
+        and _FLAT.issuperset(map(type, data))
+    ):
+        return data  # JSON has no NaN, and all else was checked when it was read
     if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
         raise _invalid(
             tensor,
