@@ -93,7 +93,7 @@ class Engine:
             high_water = label_high_water(conn)
         ingested = self._ingester.run()
         moved = advance_rollouts(
-            self._database, now=now, label_seq=high_water, states=self._workers(), memory=self._memory
+            self._database, now=now, label_seq=high_water, workers=self._workers, memory=self._memory
         )
         return ingested, moved
 

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from homeostat.loop import releases
 from homeostat.loop.declaration import get_declaration, is_declared
 from homeostat.loop.observing import known_traffic, observe
-from homeostat.loop.workers import MemoryWatch, WorkerState
+from homeostat.loop.workers import MemoryWatch, Workers, WorkerState, no_workers
 from homeostat.monitoring.labels import label_high_water
 from homeostat.registry.aliases import remove_alias
 from homeostat.registry.lookup import aliases_of
@@ -70,12 +70,13 @@ def advance_rollouts(
     *,
     now: int,
     label_seq: int,
-    states: Sequence[WorkerState] = (),
+    workers: Workers = no_workers,
     memory: MemoryWatch | None = None,
 ) -> list[str]:
     """Look at every open rollout once; returns what moved, as text."""
     with database.read() as conn:
         found = open_rollouts(conn)
+    states = workers(closely=bool(found))
     if not found and memory is not None:
         memory.at_rest(states)
     moved = (

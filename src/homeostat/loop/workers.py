@@ -1,6 +1,7 @@
 """What the serving workers of this machine say of themselves: what they could not load, and how large they are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -17,11 +18,15 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that loading each version (`model@4`) added, where it measures that."""
 
 
-Workers = Callable[[], Sequence[WorkerState]]
-"""Handed in by whoever keeps the workers; without workers here it gives none."""
+class Workers(Protocol):
+    """Handed in by whoever keeps the workers; without workers here it gives none."""
+
+    def __call__(self, *, closely: bool = False) -> Sequence[WorkerState]:
+        """Their sizes; `closely`, the workers themselves are asked, too."""
+        ...
 
 
-def no_workers() -> Sequence[WorkerState]:
+def no_workers(*, closely: bool = False) -> Sequence[WorkerState]:  # noqa: ARG001  as `Workers` has it
     """For a home whose workers run elsewhere, or not at all."""
     return ()
 

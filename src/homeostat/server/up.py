@@ -24,7 +24,7 @@ from homeostat.server.service import Service
 from homeostat.server.supervisor import CLIENT_SECRETS, Supervisor, claim_serving_port
 from homeostat.server.tokens import has_token
 from homeostat.server.webhooks import send_due
-from homeostat.server.worker_states import states_of
+from homeostat.server.worker_states import failures_of, states_of
 from homeostat.store.database import open_database
 from homeostat.store.migrate import upgrade
 from homeostat.tracking.spool.at_home import take_in_leftovers
@@ -69,9 +69,9 @@ class Home:
             self.supervisor.settle(self.service.generation())
         return msgspec.to_builtins(report) | {"now": to_iso(report.now)}  # type: ignore[no-any-return]
 
-    def _worker_states(self) -> list[WorkerState]:
-        """What our workers say of themselves."""
-        return states_of(self.supervisor.pids)
+    def _worker_states(self, *, closely: bool = False) -> list[WorkerState]:
+        supervisor = self.supervisor
+        return states_of(supervisor.pids, failures_of(supervisor.url, supervisor.key) if closely else {})
 
     def _take_in_spools(self) -> None:
         """What runs of this home left behind when they were killed."""
