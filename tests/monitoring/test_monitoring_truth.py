@@ -11,6 +11,7 @@ BINARY = Truth(task="binary")
 NAMED = Truth(task="binary", classes=("late", "on time"))
 SIGNED = Truth(task="binary", classes=("-1", "1"))
 FALSE_TRUE = Truth(task="binary", classes=("False", "True"))
+ZERO_ONE = Truth(task="binary", classes=("0", "1"))
 DIGITS = Truth(task="multiclass", classes=("0", "1", "2"))
 ANIMALS = Truth(task="multiclass", classes=("cat", "dog", "true"))
 NUMBER = Truth(task="regression")
@@ -32,6 +33,9 @@ UNKNOWN = Truth()
         (SIGNED, 1.0, 1.0),
         (FALSE_TRUE, True, 1.0),
         (FALSE_TRUE, "false", 0.0),
+        (ZERO_ONE, True, 1.0),
+        (ZERO_ONE, "false", 0.0),
+        (ZERO_ONE, 1, 1.0),
         (DIGITS, 2, 2.0),
         (DIGITS, "2", 2.0),
         (DIGITS, 2.0, 2.0),

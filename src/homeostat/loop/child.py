@@ -23,7 +23,9 @@ from homeostat.evaluation.types import GateResult
 from homeostat.features.compiled import FeatureSet
 from homeostat.features.encoding import encode_frame, fit_columns
 from homeostat.features.offline import training_frame
+from homeostat.features.plain import PlainReader
 from homeostat.features.sources import load_source
+from homeostat.features.texts import TextTable
 from homeostat.ground.clock import to_iso
 from homeostat.ground.errors import HomeostatError, Invalid, UserCodeFailed
 from homeostat.ground.records import FeatureColumn, Signature
@@ -184,7 +186,7 @@ class Workshop:
         return {
             "evaluation": msgspec.to_builtins(evaluation),
             "gates": msgspec.to_builtins(verdicts),
-            "champion": job.champion,
+            "champion": job.champion if champion is not None else None,
         }
 
     def compile(self) -> dict[str, Any]:
@@ -222,11 +224,28 @@ class Workshop:
         with database.read() as conn:
             version = get_version(conn, self.job.declaration.model, self.job.champion)
         database.close()
+        if not version.signature.feature_hash:
+            return self._plain_scores(version, rows)
         columns: tuple[FeatureColumn, ...] = version.signature.columns
         scorer = load_version(self.blobs, version, trusted(self.settings), may_run_code=True)
         if version.signature.feature_hash == self.features.hash:
             return scorer.score(encode_frame(columns, rows.select(self.features.names)))
         return scorer.score(encode_frame(columns, self._older_features(version, rows)))
+
+    def _plain_scores(self, version: ModelVersion, rows: Any) -> Any:
+        """A champion that was registered by hand, where the features are what it takes; else there is no comparing."""
+        signature = version.signature
+        names = [column.name for column in signature.inputs]
+        if (
+            signature.task != self.job.declaration.task
+            or signature.outputs
+            or not set(names) <= set(self.features.names)
+        ):
+            return None
+        texts = TextTable()
+        scorer = load_version(self.blobs, version, trusted(self.settings), may_run_code=True, text_of=texts.text_of)
+        values = {name: rows[name].to_list() for name in names}
+        return scorer.score(PlainReader(signature, texts).vectors(values, [0] * len(rows)))
 
     def _older_features(self, version: ModelVersion, rows: Any) -> Any:
         """The champion's own features for the same rows, when the declaration has changed since."""

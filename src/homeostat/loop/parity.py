@@ -46,6 +46,8 @@ def check_logged_vectors(
         with database.read() as conn:
             version = get_version(conn, model, int(number))
         wanted = version.signature.feature_hash
+        if not wanted:  # registered by hand: its vectors are what was sent
+            continue
         if wanted not in known:  # versions mostly differ in their data, not in their features
             known[wanted] = version_features(blobs, version)
         reports.append(_check_version(version, known[wanted], some))

@@ -52,8 +52,8 @@ def watch_model(conn: Connection, declaration: Declaration, *, now: int) -> None
 
 
 def reference_metrics(version: ModelVersion) -> dict[str, float | None]:
-    """What the version scored on the held-out window at its gate."""
-    metrics: dict[str, float | None] = version.evaluation["evaluation"]["challenger"]
+    """What the version scored on the held-out window at its gate; or what whoever registered it by hand says."""
+    metrics: dict[str, float | None] = version.evaluation.get("evaluation", {}).get("challenger", {})
     return metrics
 
 
@@ -112,7 +112,7 @@ def _is_worse(
 
 
 def _is_old(rule: OlderThan, champion: ModelVersion, now: int) -> Cause | None:
-    through = int(champion.lineage["trained_through"])
+    through = int(champion.lineage.get("trained_through", champion.created))  # registered by hand: no later than that
     if now - through <= rule.age:
         return None
     days = (now - through) / 86_400_000_000

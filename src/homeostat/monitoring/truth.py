@@ -44,6 +44,8 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True):
             names.add(str(int(value)))
         if isinstance(value, bool) or (isinstance(value, str) and value.lower() in _WORDS):
             names |= {str(value).lower(), str(value).capitalize()}
+            if set(self.classes) == {"0", "1"}:  # what most libraries make of false and true
+                names.add(str(int(_WORDS[str(value).lower()])))
         return next((place for place, name in enumerate(self.classes) if name in names), None)
 
     def _binary(self, value: Any) -> float:
