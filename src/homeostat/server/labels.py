@@ -52,7 +52,11 @@ class Labels:
         single = body.labels is msgspec.UNSET
         places = ["label"] if single else [f"labels[{place}]" for place in range(len(body.rows))]
         rows = [FileRow(place, row) for place, row in zip(places, body.rows, strict=True)]
-        return self._take(body.model, lambda: iter(rows), within=body.within, partial=partial, who=who)
+        result = self._take(body.model, lambda: iter(rows), within=body.within, partial=partial, who=who)
+        if all(row.keys is None for row in body.rows):
+            # The loop takes a prediction in some seconds after it: of a request just answered this would say nothing.
+            result.pop("waiting", None)
+        return result
 
     def take_file(
         self,
