@@ -7,6 +7,15 @@ from typing import Any
 import pytest
 from shop import START, Server, Shop, command, running, write_project
 
+from homeostat.ground.clock import DrivenClock, from_iso
+from homeostat.ground.settings import Settings
+from homeostat.loop.cycle import CycleSteps, start_cycle
+from homeostat.loop.durable import Attempt, End, Worker
+from homeostat.registry.versions import get_version
+from homeostat.serving.compiling.catalogue import find_compiled
+from homeostat.store.blobs import BlobStore
+from homeostat.store.database import open_database
+
 pytestmark = pytest.mark.slow
 
 DEADLY = """
@@ -62,6 +71,31 @@ def test_a_trained_version_is_served_compiled_and_by_its_original_when_the_artif
     assert compiled == pytest.approx(original, abs=1e-12)
     mended: Any = command(home, "model", "compile", "late-order@1")
     assert mended["kind"] == "linear"
+
+
+def test_a_version_whose_child_was_cut_off_before_it_compiled_is_compiled_before_it_goes_into_service(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "home"
+    command(home, "apply", str(write_project(tmp_path / "project")))
+    settings = Settings(home=str(home))
+    database = open_database(settings.database_url)
+    clock = DrivenClock(from_iso(START.isoformat(), field="clock"))
+    steps = CycleSteps(database, BlobStore(settings.blobs_url), settings, clock)
+
+    def gate(attempt: Attempt) -> End | None:
+        attempt.results.pop("compile")  # as a server finds it that was started after the child's end
+        return steps.gate(attempt)
+
+    with database.write() as conn:
+        start_cycle(conn, "late-order", cause="a test", actor="ada", as_of=clock.now())
+    worker = Worker(database, steps.handlers() | {"gate": gate}, on_failure=steps.on_failure, now=clock.now)
+    assert worker.run_pending() == 1
+    with database.read() as conn:
+        version = get_version(conn, "late-order", 1)
+        record = find_compiled(conn, version.package.digest)
+    database.close()
+    assert record is not None and record.kind == "linear"
 
 
 def test_a_model_that_kills_its_process_while_it_is_compiled_is_registered_and_served(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """One cycle: collect, train, evaluate, gate, register, roll out, outcome."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from homeostat.datasets.types import DatasetVersion
 from homeostat.evaluation.store import record_evaluation
 from homeostat.evaluation.types import Evaluation, GateResult
 from homeostat.ground.clock import Clock, parse_duration, to_iso
-from homeostat.ground.errors import NotFound
+from homeostat.ground.errors import HomeostatError, NotFound
 from homeostat.ground.records import ColumnBins, Signature
 from homeostat.ground.settings import Settings
 from homeostat.loop import releases
 from homeostat.loop.child_process import TrainingChild, TrainingFailed
 from homeostat.loop.compile_job import SECONDS, Outcome, left_alone
+from homeostat.loop.compile_process import compile_version
 from homeostat.loop.compiled import keep_compiled
 from homeostat.loop.declaration import Declaration, get_declaration
 from homeostat.loop.durable import Attempt, Cycle, End, Step, Wait, submit
@@ -269,6 +271,9 @@ class CycleSteps:
         """Start walking the plan; the first version of a model goes into service at once."""
         cycle, at = attempt.cycle, self._clock.now()
         version = attempt.results["register"]["version"]
+        # Again where the child had no time to: a server that was killed went on without it.
+        with suppress(HomeostatError):
+            compile_version(self._database, self._blobs, self._settings, cycle.model, version, at=at, actor=cycle.actor)
         with attempt.commit() as conn:
             rollout = begin_rollout(conn, cycle.model, version, cycle_id=cycle.id, at=at, actor=cycle.actor)
             attempt.record(conn, "rollout", {"rollout": rollout.id})
