@@ -41,7 +41,10 @@ class Answer(NamedTuple):
 
 
 class Door:
-    """Two endpoints: 'late' of named columns (`serving_linear`), with a canary, and 'numbers' of three plain ones."""
+    """Three endpoints: 'late' of named columns, with a canary; 'numbers' and 'features' of three numbers each.
+
+    Only the vector of 'numbers' is the request's own.
+    """
 
     def __init__(self, folder: Path, *, key: str = "") -> None:
         self.loop = asyncio.new_event_loop()
@@ -51,7 +54,8 @@ class Door:
         arms = (Arm(version=1, weight=FULL - 3_000), Arm(version=2, weight=3_000, arm="canary"))
         late = Endpoint(name="late", model="late", arms=arms)
         numbers = Endpoint(name="numbers", model="numbers", arms=(Arm(version=1, weight=FULL),))
-        self._plane.swap([late, numbers], 1)
+        features = Endpoint(name="features", model="features", arms=(Arm(version=1, weight=FULL),))
+        self._plane.swap([late, numbers, features], 1)
         self.front = Front(self._plane, translators(), version="1", key=key, max_body=MAX_BODY)
         self._http = HttpServer(self.front.handle, max_body=MAX_BODY)
         self._http.http2 = lambda: grpc_connection(self.front, max_body=MAX_BODY, group=self._http.connections)
@@ -124,7 +128,7 @@ def load(model: str, version: int) -> Served:
         ),
         scorer=Bounded(),
         features=Columns(),
-        direct=tuple(range(len(COLUMNS))),
+        direct=tuple(range(len(COLUMNS))) if model == "numbers" else None,
     )
 
 

@@ -330,3 +330,19 @@ def test_packed_floats_are_what_they_were(door: Door) -> None:
     body = head + pack_floats([1e3, 0.0, 0.0])
     answer = door.ask("POST", "/v2/models/numbers/infer", body, {HEAD_LENGTH: str(len(head))})
     assert answer.json()["outputs"][0]["data"] == [float(np.tanh(1.0))]
+
+
+@pytest.mark.parametrize("model", ["numbers", "features"])
+def test_ids_and_times_beside_a_matrix_count_whatever_the_model_reads(door: Door, model: str) -> None:
+    def ask(at: int, count: int = 2) -> Answer:
+        inputs = [
+            {"name": "x", "datatype": "FP64", "shape": [2, 3], "data": [0.0] * 6},
+            {"name": "request_id", "datatype": "BYTES", "shape": [2], "data": [f"{model}{at}", f"{model}{at}b"]},
+            {"name": "request_time", "datatype": "INT64", "shape": [count], "data": [at] * count},
+        ]
+        return door.ask("POST", f"/v2/models/{model}/infer", encoded({"inputs": inputs}))
+
+    good = ask(5)
+    assert (good.status, good.json()["outputs"][1]["data"]) == (200, [f"{model}5", f"{model}5b"])
+    for wrong in (ask(1 << 57), ask(5, count=3)):
+        assert (wrong.status, wrong.json()["field"]) == (400, "request_time")

@@ -34,7 +34,7 @@ from homeostat.serving.lanes import REQUEST_SECONDS, Lane
 from homeostat.serving.log import PredictionLog
 from homeostat.serving.metrics import Meters
 from homeostat.serving.parts import Answer, Part, Pending, detail, failed_batch, reply_of, score_parts
-from homeostat.serving.routing import choose_arm, named_arm, position
+from homeostat.serving.routing import arm_at, named_arm, position
 from homeostat.serving.shadow import MAX_WAITING_ROWS, ShadowScorer
 from homeostat.serving.table import Load, Route, RoutingTable, TableBuilder
 from homeostat.serving.types import FULL, Arm, Endpoint, PredictReply, PredictRequest, ShadowWork
@@ -212,6 +212,10 @@ class DataPlane:
         ids, times = request_ids(request, count), self._times(request, count)
         if route.is_single and request.version_override is None:
             parts = [Part(route.stable_arm, route.stable, range(count), ids, times, {}, matrix)]
+        elif count == 1:
+            key = _sticky_values(route, matrix)[0] if route.endpoint.sticky else None
+            arm = _arm_of(route, request, key, ids[0])
+            parts = [Part(arm, route.served[arm.version], range(1), ids, times, {}, matrix)]
         else:
             keys = _sticky_values(route, matrix) if route.endpoint.sticky else ids
             parts = [
@@ -223,7 +227,8 @@ class DataPlane:
     def _of_columns(self, route: Route, request: PredictRequest) -> tuple[list[Part], ShadowWork | None]:
         if request.matrix is not None:
             check_width(route.stable.signature, request.matrix)
-            request.inputs, request.matrix = columns_of_matrix(route.stable.signature, request.matrix), None
+            named = columns_of_matrix(route.stable.signature, request.matrix)
+            request.inputs, request.matrix = named | request.inputs, None
         count = row_count(request.inputs)
         check_known(request.inputs, route.known)
         ids, times = request_ids(request, count), self._times(request, count)
@@ -340,11 +345,19 @@ def _split(
     places: dict[int, list[int]] = {}
     arms: dict[int, Arm] = {}
     for row, key in enumerate(keys):
-        # A row that lacks its key is drawn by its request id: all such rows on one arm would be one huge entity.
-        arm = choose_arm(route.endpoint, ids[row] if key is None or key == "" else str(key))
+        arm = _arm_of(route, request, key, ids[row])
         arms[arm.version] = arm
         places.setdefault(arm.version, []).append(row)
     return [(arms[version], rows) for version, rows in places.items()]
+
+
+def _arm_of(route: Route, request: PredictRequest, key: Any, request_id: str) -> Arm:
+    """The arm that answers a row."""
+    if request.version_override is not None:
+        return named_arm(route.endpoint, request.version_override)
+    # A row that lacks its key is drawn by its request id: all such rows on one arm would be one huge entity.
+    drawn_by = request_id if key is None or key == "" else str(key)
+    return arm_at(position(route.endpoint.salt, drawn_by), route.bounds, route.stable_arm)
 
 
 def _rows(places: Sequence[int], count: int, ids: list[str], times: list[int]) -> tuple[list[str], list[int]]:
@@ -368,12 +381,11 @@ def _shadow_work(
     # A version the caller insisted on is answered by it alone: the rows would have no stable answer to pair with.
     if not route.endpoint.shadows or request.version_override is not None:
         return None
-    if request.matrix is not None:
-        inputs = columns_of_matrix(route.stable.signature, request.matrix)
     return ShadowWork(
         endpoint=route.endpoint.name,
         served=tuple(route.served[version] for version in route.endpoint.shadows),
         inputs=inputs,
+        matrix=request.matrix,
         is_text=request.is_text,
         request_ids=ids,
         times=times,
