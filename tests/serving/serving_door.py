@@ -43,7 +43,7 @@ class Answer(NamedTuple):
 class Door:
     """Three endpoints: 'late' of named columns, with a canary; 'numbers' and 'features' of three numbers each.
 
-    Only the vector of 'numbers' is the request's own.
+    Only the vector of 'numbers' is the request's own, and only 'features' takes no missing values.
     """
 
     def __init__(self, folder: Path, *, key: str = "") -> None:
@@ -122,7 +122,7 @@ def load(model: str, version: int) -> Served:
         version=version,
         signature=Signature(
             task="regression",
-            inputs=tuple(InputColumn(name=name, dtype="number") for name in COLUMNS),
+            inputs=tuple(InputColumn(name=name, dtype="number", nullable=model == "numbers") for name in COLUMNS),
             columns=tuple(FeatureColumn(name=name, kind="number") for name in COLUMNS),
             feature_hash="",
         ),

@@ -80,6 +80,12 @@ def status_of(error: HomeostatError) -> int:
     return next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), INTERNAL)
 
 
+def text_of(error: HomeostatError) -> str:
+    """What is wrong, what to do, and the field even where the words do not name it: here it has no place of its own."""
+    text = str(error)
+    return text if not error.field or error.field in text else f"{text} [{error.field}]"
+
+
 class GrpcCall:
     """A call, from its headers to its status."""
 
@@ -233,7 +239,9 @@ class GrpcCall:
             return
         trailers: Headers = [("grpc-status", str(status_of(error) if error else OK))]
         if error is not None:
-            trailers.append(("grpc-message", quote(str(error)[:_MAX_MESSAGE], safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~\"")))
+            trailers.append(
+                ("grpc-message", quote(text_of(error)[:_MAX_MESSAGE], safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~\""))
+            )
         if isinstance(error, Unavailable):
             trailers.append(("grpc-retry-pushback-ms", "1000"))
         self._let_go()

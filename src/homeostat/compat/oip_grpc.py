@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from homeostat.compat.grpc_call import Answer, GrpcCall, Served
+from homeostat.compat.grpc_call import Answer, GrpcCall, Served, text_of
 from homeostat.compat.grpc_messages import METHODS, SERVICE, message_classes
 from homeostat.compat.oip_grpc_rows import decoded_of, response_of
 from homeostat.ground.errors import (
@@ -127,7 +127,7 @@ def _stream_infer(front: Front, request: Any, headers: dict[str, str], reply: Ca
 
     def answer(given: Any) -> None:
         if isinstance(given, HomeostatError):
-            failed = response(error_message=str(given))
+            failed = response(error_message=text_of(given))
             failed.infer_response.id = request.id
             reply(failed)
         else:
