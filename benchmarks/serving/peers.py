@@ -70,7 +70,8 @@ def start_mlflow(folder: Path, name: str) -> Server:
     port, python = free_port(), mlflow_python()
     saved = folder / name
     if not saved.exists():
-        subprocess.run([str(python), "-c", SAVE, str(pickled(name, folder)), str(saved)], check=True)
+        command = [str(python), "-W", "ignore", "-c", SAVE, str(pickled(name, folder)), str(saved)]
+        subprocess.run(command, check=True, env=os.environ | {"MLFLOW_LOGGING_LEVEL": "ERROR"})
     command = [str(python.with_name("mlflow")), "models", "serve", "--model-uri", str(saved), "--env-manager", "local"]
     return Server(
         [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
