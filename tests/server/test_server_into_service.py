@@ -12,12 +12,11 @@ from sklearn.preprocessing import StandardScaler
 
 import homeostat as hs
 from homeostat.ground.errors import Conflict, Invalid, NotFound, Refused
-from homeostat.ground.records import Signature
-from homeostat.loop.compatible import differences
-from homeostat.registry.versions import NO_SIGNATURE
 from homeostat.sdk.client import Client
 from homeostat.serving.endpoints import find_endpoint
 from homeostat.serving.types import Endpoint
+
+pytestmark = pytest.mark.slow  # what goes into service is looked at and compiled, each in a process of its own
 
 _random = np.random.default_rng(0)
 X = _random.normal(size=(60, 2))
@@ -119,6 +118,23 @@ def test_taking_the_champion_away_takes_the_model_out_of_service(place: Place) -
         place.registry.retire("late")
 
 
+def test_in_and_out_of_service_on_both_databases(database_url: str, start: Callable[..., Running]) -> None:
+    server = start(database=database_url)
+    client = hs.connect(url=server.url)
+    place = Place(server, client)
+    for number in range(2):
+        place.registry.register(late(seed=number), "late")
+    place.registry.promote("late@1", "champion")
+    place.registry.promote("late@2", "champion")
+    place.registry.retire("late")
+    assert place.endpoint() is None
+    place.registry.rollback("late")
+    assert place.answering() == 2
+    moves = [(move["kind"], move["to_version"]) for move in place.registry.history("late", alias="champion")]
+    assert moves == [("promote", 1), ("promote", 2), ("remove", None), ("rollback", 2)]
+    client.close()
+
+
 def test_a_name_with_spaces_is_served_too(place: Place) -> None:
     place.registry.register(late(), "späte Flüge")
     place.registry.set_alias("späte Flüge", "champion", 1)
@@ -157,7 +173,6 @@ def test_a_version_that_cannot_answer_is_champion_of_nothing(place: Place) -> No
     assert place.answering() == 1
 
 
-@pytest.mark.slow
 def test_a_version_that_nobody_has_looked_at_is_looked_at_when_it_is_promoted(place: Place) -> None:
     place.registry.register(late(), "late")
     with place.service.database.write() as conn:
@@ -172,40 +187,3 @@ def test_a_version_that_nobody_has_looked_at_is_looked_at_when_it_is_promoted(pl
     assert place.events("version.inspected") == [{"version": 1, "task": "binary", "obstacle": ""}]
     assert place.registry.inspect("late@1")["signature"]["task"] == "binary"
     assert len(place.events("version.inspected")) == 1, "what is known is not looked at again"
-
-
-# What differs, in words.
-
-
-def of(**given: Any) -> Signature:
-    plain = {"task": "binary", "inputs": (), "columns": (), "feature_hash": ""} | given
-    inputs = tuple(hs_input if not isinstance(hs_input, str) else column(hs_input) for hs_input in plain.pop("inputs"))
-    return Signature(**plain, inputs=inputs)
-
-
-def column(name: str, dtype: str = "number", *, nullable: bool = True) -> Any:
-    from homeostat.ground.records import InputColumn
-
-    return InputColumn(name=name, dtype=dtype, nullable=nullable)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "said"),
-    [
-        (of(inputs="ab"), of(inputs="ab"), []),
-        (of(inputs="ab", classes=("0", "1")), of(inputs="ab", classes=("false", "true")), []),
-        (of(inputs="ab"), of(inputs="ab", classes=("fine", "late")), ["its classes are fine, late"]),
-        (of(inputs="ab"), of(inputs="abc"), ["it takes c, which callers do not send"]),
-        (of(inputs="ab"), of(inputs="a"), ["it does not take b, which callers send"]),
-        (of(inputs="ab"), of(inputs="ba"), ["in another order"]),
-        (of(inputs="a"), of(inputs=[column("a", "string")]), ["its a is a string, callers send a number"]),
-        (of(inputs="a"), of(inputs=[column("a", nullable=False)]), ["its a must not be missing"]),
-        (of(inputs="a"), of(inputs="a", task="regression"), ["it answers a regression task"]),
-        (of(task="regression"), of(task="regression", outputs=("x", "y")), ["it gives x, y, callers get one value"]),
-        (of(), of(inputs=[f"c{n}" for n in range(20)]), ["c7 and 12 more"]),
-    ],
-)
-def test_what_callers_would_notice_is_said(before: Signature, after: Signature, said: list[str]) -> None:
-    found = differences(before, after)
-    assert len(found) == len(said) and all(part in whole for part, whole in zip(said, found, strict=True))
-    assert differences(NO_SIGNATURE, NO_SIGNATURE) == []
