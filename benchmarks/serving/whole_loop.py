@@ -21,7 +21,8 @@ from benchmarks.serving.ours import SHADOW, route, settle, start_worker
 from benchmarks.serving.stage import Stage
 
 COST = Goal(">= 90 % of the throughput without", lambda _, times: times >= 0.9)
-HALF = 5_000
+FIRST, HALF = 500, 5_000
+"""Of 10,000: the first step of the usual plan, and where the two arms' batches are smallest."""
 UNLOGGED = "1e-9"
 """The share of predictions that is logged; there is no switch, for what is not logged is neither watched nor judged."""
 
@@ -34,10 +35,12 @@ def run(stage: Stage) -> Iterator[Line]:
     whole = stage.start(lambda: start_worker(home, stage.place("whole")))
     for name in NAMES:
         what = f"{WORDS[name]}, 1 row, 32 connections"
+        route(home, name, canary=FIRST)
+        yield _beside(f"{what}, log and canary of 5 % beside neither", name, whole, plain, home, COST)
         route(home, name, canary=HALF)
-        yield _beside(f"{what}, log and canary beside neither", name, whole, plain, home, COST)
-        route(home, name, canary=HALF, shadows=[SHADOW])
-        yield _beside(f"{what}, log, canary and shadow beside none", name, whole, plain, home)
+        yield _beside(f"{what}, log and canary of 50 % beside neither", name, whole, plain, home)
+        route(home, name, canary=FIRST, shadows=[SHADOW])
+        yield _beside(f"{what}, log, canary of 5 % and shadow beside none", name, whole, plain, home)
 
 
 def _beside(name: str, model: str, whole: Server, plain: Server, home: Path, *goals: Goal) -> Line:
