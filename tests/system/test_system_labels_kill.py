@@ -105,10 +105,12 @@ def test_labels_in_every_form_survive_a_killed_server_once(tmp_path: Path) -> No
 
         killer = threading.Thread(target=kill_now_and_then)
         killer.start()
-        for start in range(0, len(orders), 16):
-            sender.send(orders[start : start + 16])
-        is_over.set()
-        killer.join()
+        try:
+            for start in range(0, len(orders), 16):
+                sender.send(orders[start : start + 16])
+        finally:
+            is_over.set()
+            killer.join()
         persist(lambda: server.predict(orders[len(orders) // 2 :]))
         server.move_clock(START + timedelta(hours=17))
         counts = server.get("/api/models/late-order/counts")
