@@ -1,9 +1,10 @@
 """The prediction log's local write-ahead file: every answer is in it before it is given.
 
 A file is `<folder>/<worker id>-<n>.wal`: a head (magic, 4 random bytes), then frames (magic, length, CRC-32, msgpack
-of a `PredictionBatch`), then, when it was closed in order, an end frame. All frames of a request go out in ONE write
-with O_APPEND, before its answer: an acknowledged prediction survives SIGKILL of the worker, for the kernel holds it.
-It is not forced to disk per request, so a power cut may take the last seconds (the kernel writes back within 5 to 30).
+of a `PredictionBatch`, or of a list of those that were answered together), then, when it was closed in order, an end
+frame. A frame goes out in ONE write with O_APPEND, before the answers it holds: an acknowledged prediction survives
+SIGKILL of the worker, for the kernel holds it. It is not forced to disk per request, so a power cut may take the last
+seconds (the kernel writes back within 5 to 30).
 
 The CRC starts from the head's random bytes, so no value inside a request can pass for a frame. The writer holds an
 exclusive flock as long as it lives.
@@ -36,10 +37,11 @@ _READ = 8 << 20
 _HEAD = b"HSLOG1\xff\n"
 _HEAD_SIZE = len(_HEAD) + 4
 _FRAME = struct.Struct("<4sII")
-_MAGIC, _END = b"HSF\xff", b"HSE\xff"
+_MAGIC, _MANY, _END = b"HSF\xff", b"HSG\xff", b"HSE\xff"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(PredictionBatch).decode
+_decode_many = msgspec.msgpack.Decoder(list[PredictionBatch]).decode
 
 
 class PredictionLog:
@@ -68,11 +70,14 @@ class PredictionLog:
         Raises:
             Unavailable: when the file cannot be written whole; then nothing of it is kept.
         """
+        if not batches:
+            return
         with self._lock:
             try:
                 if self._fd < 0:
                     self._open()
-                self._write(b"".join([_frame(_MAGIC, _encode(batch), self._seed) for batch in batches]))
+                magic, payload = (_MAGIC, batches[0]) if len(batches) == 1 else (_MANY, batches)
+                self._write(_frame(magic, _encode(payload), self._seed))
             except OSError as error:
                 raise Unavailable(
                     f"the prediction log in {self._folder} cannot be written: {error.strerror}",
@@ -224,10 +229,13 @@ def _frames(data: bytes, seed: int, limit: int | None = None) -> tuple[list[Pred
     batches: list[PredictionBatch] = []
     used = 0
     while (payload := _payload(data, used, seed)) is not None:
+        magic = data[used : used + len(_MAGIC)]
         used += _FRAME.size + len(payload)
-        if payload:
+        if magic == _MANY:
+            batches += _decode_many(payload)
+        elif payload:
             batches.append(_decode(payload))
-        if len(batches) == limit:
+        if limit is not None and len(batches) >= limit:
             break
     return batches, used
 
@@ -238,7 +246,7 @@ def _payload(data: bytes, at: int, seed: int) -> bytes | None:
         return None
     magic, length, checksum = _FRAME.unpack_from(data, at)
     payload = data[at + _FRAME.size : at + _FRAME.size + length]
-    known = (magic == _MAGIC or (magic == _END and length == 0)) and len(payload) == length
+    known = (magic in {_MAGIC, _MANY} or (magic == _END and length == 0)) and len(payload) == length
     return payload if known and checksum == _checksum(magic, payload, seed) else None
 
 

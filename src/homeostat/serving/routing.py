@@ -15,17 +15,26 @@ def position(salt: str, key: str) -> int:
     return int.from_bytes(blake3(f"{salt}\0{key}".encode(errors="surrogatepass")).digest(8), "big") % FULL
 
 
-def choose_arm(endpoint: Endpoint, key: str) -> Arm:
-    """The arm that answers `key`: canaries take the lowest positions, the stable arm all the others."""
-    stable = endpoint.stable
-    if stable.weight == FULL:
-        return stable
-    place, bound = position(endpoint.salt, key), 0
+def bounds_of(endpoint: Endpoint) -> tuple[tuple[int, Arm], ...]:
+    """Below which position each canary answers; canaries take the lowest ones, the stable arm all the others."""
+    bounds, bound = [], 0
     for arm in endpoint.arms:
-        if arm is not stable:
+        if arm.arm != "stable":
             bound += arm.weight
-            if place < bound:
-                return arm
+            bounds.append((bound, arm))
+    return tuple(bounds)
+
+
+def choose_arm(endpoint: Endpoint, key: str) -> Arm:
+    """The arm that answers `key`."""
+    return arm_at(position(endpoint.salt, key), bounds_of(endpoint), endpoint.stable)
+
+
+def arm_at(place: int, bounds: tuple[tuple[int, Arm], ...], stable: Arm) -> Arm:
+    """The arm at a position, by what `bounds_of` gave."""
+    for bound, arm in bounds:
+        if place < bound:
+            return arm
     return stable
 
 

@@ -9,13 +9,16 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from homeostat.ground.errors import HomeostatError
 from homeostat.ground.ports import Served
 from homeostat.ground.records import PredictionBatch
 from homeostat.serving.inputs import check_columns
 from homeostat.serving.log import PredictionLog
 from homeostat.serving.metrics import Meters
-from homeostat.serving.scoring import packed, read_vectors, score_matrix, unpacked
+from homeostat.serving.parts import picked
+from homeostat.serving.scoring import Floats, packed, read_vectors, score_matrix, unpacked
 from homeostat.serving.types import ShadowWork
 
 MAX_WAITING_ROWS = 10_000
@@ -94,18 +97,20 @@ def shadow_batches(works: Sequence[ShadowWork]) -> Iterator[PredictionBatch]:
         for served in work.served:
             by_version.setdefault((served.model, served.version), (served, []))[1].append(work)
     for served, group in by_version.values():
-        read = [work for work in group if work.signature == served.signature]
-        yield from _together(served, read)
-        yield from (_alone(served, work) for work in group if work.signature != served.signature)
+        # Vectors that were read for the answer already are scored in one call, and so are matrices.
+        yield from _together(served, [work for work in group if work.matrix is not None])
+        named = [work for work in group if work.matrix is None]
+        yield from _together(served, [work for work in named if work.signature == served.signature])
+        yield from (_alone(served, work) for work in named if work.signature != served.signature)
 
 
 def _together(served: Served, works: list[ShadowWork]) -> list[PredictionBatch]:
-    """Rows whose vectors were read for the answer already, in one call; each gets its share of the time."""
+    """Rows whose vectors need not be read, in one call; each gets its share of the time."""
     if not works:
         return []
     begun = time.perf_counter_ns()
     try:
-        matrix = unpacked(b"".join([work.vectors for work in works]), len(served.signature.columns))
+        matrix = _vectors(served, works)
         scores, table = score_matrix(served, matrix)
     except HomeostatError:  # one request's rows may have done it: ask for each alone
         return [_alone(served, work) for work in works]
@@ -114,11 +119,18 @@ def _together(served: Served, works: list[ShadowWork]) -> list[PredictionBatch]:
     for work in works:
         count = len(work.request_ids)
         batch = _batch(served, work, share * count)
-        batch.inputs, batch.vectors, batch.scores = work.checked, work.vectors, scores[at : at + count]
+        batch.inputs, batch.scores = work.checked, scores[at : at + count]
+        batch.vectors = packed(matrix[at : at + count])
         batch.outputs = packed(None if table is None else table[at : at + count])
         batches.append(batch)
         at += count
     return batches
+
+
+def _vectors(served: Served, works: list[ShadowWork]) -> Floats:
+    if works[0].matrix is not None:
+        return picked(served, np.concatenate([work.matrix for work in works]))
+    return unpacked(b"".join([work.vectors for work in works]), len(served.signature.columns))
 
 
 def _alone(served: Served, work: ShadowWork) -> PredictionBatch:
@@ -134,7 +146,9 @@ def _alone(served: Served, work: ShadowWork) -> PredictionBatch:
 
 
 def _read_and_score(served: Served, work: ShadowWork, batch: PredictionBatch) -> None:
-    if work.signature == served.signature:
+    if work.matrix is not None:
+        matrix = picked(served, work.matrix)
+    elif work.signature == served.signature:
         batch.inputs, matrix = work.checked, unpacked(work.vectors, len(served.signature.columns))
     else:
         batch.inputs = check_columns(served.signature, work.inputs, is_text=work.is_text)

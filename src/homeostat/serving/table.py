@@ -9,6 +9,7 @@ from homeostat.ground.errors import NotFound, Unavailable
 from homeostat.ground.ports import Served
 from homeostat.serving.cost import Cost, warmed_up
 from homeostat.serving.outputs import announced
+from homeostat.serving.routing import bounds_of
 from homeostat.serving.types import FULL, Arm, Endpoint
 
 KEPT_WARM = 2
@@ -24,6 +25,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     served: dict[int, Served]
     stable_arm: Arm
     stable: Served
+    bounds: tuple[tuple[int, Arm], ...]
+    """Below which position each canary answers."""
     is_single: bool
     """The stable version answers everything."""
     known: frozenset[str]
@@ -112,6 +115,7 @@ class TableBuilder:
             served=served,
             stable_arm=arm,
             stable=served[arm.version],
+            bounds=bounds_of(endpoint),
             is_single=arm.weight == FULL,
             known=frozenset(column.name for one in served.values() for column in one.signature.inputs),
             is_direct=_is_direct(list(served.values())),

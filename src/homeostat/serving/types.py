@@ -82,7 +82,9 @@ class ShadowWork(msgspec.Struct, kw_only=True):
     endpoint: str
     served: tuple[Served, ...]
     inputs: dict[str, list[Any]]
-    is_text: bool
+    matrix: Any = None
+    """Instead of `inputs`: all versions take these columns as they are."""
+    is_text: bool = False
     request_ids: list[str]
     times: list[int]
     received: int
