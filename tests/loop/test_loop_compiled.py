@@ -5,15 +5,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import lightgbm
+import msgspec
 import numpy as np
 import pytest
 import sqlalchemy as sa
+import xgboost
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from homeostat.ground.errors import Corrupt
+from homeostat.ground.errors import Corrupt, Refused
 from homeostat.ground.ports import Served
 from homeostat.ground.records import ColumnBins, FeatureColumn, InputColumn, Signature
 from homeostat.ground.settings import Settings
@@ -23,11 +26,13 @@ from homeostat.loop.compiling import compile_package
 from homeostat.loop.reference_rows import rows_like_requests
 from homeostat.loop.served import load_served
 from homeostat.registry import models, versions
+from homeostat.registry.fitted import fitted_model
+from homeostat.registry.formats.pickled import allow_pickle
 from homeostat.registry.keys import signing_key, trusted
 from homeostat.registry.loading import load_version, open_package
 from homeostat.registry.packaging import package_model, store_package
 from homeostat.registry.signing import sign_package
-from homeostat.registry.types import ModelVersion, StoredPackage
+from homeostat.registry.types import ModelVersion, Package, StoredPackage
 from homeostat.server.views.compiled import scorers_of
 from homeostat.serving.compiling.catalogue import find_compiled
 from homeostat.serving.compiling.questions import Reference
@@ -221,6 +226,45 @@ def test_a_package_that_cannot_be_read_is_a_reason_and_not_an_error(home: Home) 
         allow_pickle=False,
     )
     assert outcome.report.kind == "native" and "raised Corrupt" in outcome.report.why
+
+
+MLMODEL = b"flavors:\n  sklearn:\n    pickled_model: model.skops\n"
+
+
+def test_the_model_inside_a_package_is_found_in_every_flavor() -> None:
+    skops = package_model(LINEAR).files["model.skops"]
+    wrapped = fitted_model("mlflow", {"MLmodel": MLMODEL, "model.skops": skops})
+    assert (wrapped.library, type(wrapped.model).__name__) == ("sklearn", "Pipeline")
+    booster = lightgbm.train({"objective": "binary", "verbose": -1}, lightgbm.Dataset(X, Y), 3)
+    tree = xgboost.train({"objective": "binary:logistic"}, xgboost.DMatrix(X, Y), 3)
+    for library, model in (("lightgbm", booster), ("xgboost", tree)):
+        package = package_model(model)
+        found = fitted_model(package.flavor, package.files)
+        assert (found.library, type(found.model).__name__) == (library, "Booster")
+    pickled = package_model(
+        allow_pickle(lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(X, Y), reason="a test")
+    )
+    hidden = fitted_model(pickled.flavor, pickled.files, allow_pickle=True)
+    assert (hidden.library, type(hidden.model).__name__) == ("lightgbm", "Booster")
+    with pytest.raises(Refused, match="nobody signed a permission"):
+        fitted_model(pickled.flavor, pickled.files)
+    with pytest.raises(Corrupt, match="has no file model"):
+        fitted_model("lightgbm", {})
+    assert fitted_model("network", {}).model is None
+
+
+@pytest.mark.slow
+def test_a_model_in_mlflows_format_is_compiled_on_its_input_example(home: Home) -> None:
+    files = {
+        "MLmodel": MLMODEL,
+        "model.skops": package_model(TREES).files["model.skops"],
+        "input_example.json": msgspec.json.encode({"columns": list(NAMES), "data": X[:5].tolist()}),
+    }
+    version = home.register_package(store_package(home.blobs, Package("mlflow", files)), name="logged")
+    record = compile_version(home.database, home.blobs, home.settings, "logged", 1, at=7, actor="ada")
+    assert record.kind == "onnx" and record.report.rows is not None
+    assert (record.report.rows.source, record.report.rows.reference) == ("input example", 505)
+    assert home.served(version).scorer_kind == "onnx"
 
 
 def test_rows_are_those_of_the_input_example_and_around_it() -> None:

@@ -1,5 +1,6 @@
 """The fitted model inside a package, for whoever looks into it: a compiler, never a server."""
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,8 @@ import msgspec
 from homeostat.ground.errors import Corrupt, Refused
 from homeostat.ground.extras import require
 from homeostat.registry import safe_sklearn
-from homeostat.registry.formats import mlflow_model, pickled, torch_export, ubjson, xgboost_model
+from homeostat.registry.formats import mlflow_model, pickled, ubjson, xgboost_model
+from homeostat.registry.formats.zips import check_zip
 from homeostat.registry.scorers import FILES
 
 
@@ -28,7 +30,8 @@ def fitted_model(flavor: str, files: Mapping[str, bytes], *, allow_pickle: bool 
     """
     if flavor == "mlflow":
         path = mlflow_model.main_file(files)
-        return _read(*mlflow_model.flavor_of(path, files[path]), allow_pickle=allow_pickle)
+        found = mlflow_model.flavor_of(path, files[path])
+        return _read(found.flavor, found.data, allow_pickle=allow_pickle)
     name = FILES.get(flavor)
     if name is None:
         return Fitted(flavor, None)
@@ -48,7 +51,8 @@ def _read(flavor: str, data: bytes, *, allow_pickle: bool) -> Fitted:
         booster.load_model(bytearray(data))
         return Fitted("xgboost", booster)
     if flavor == "torch-export":
-        return Fitted("torch", torch_export.load(data))
+        check_zip(data, what="torch.export file")
+        return Fitted("torch", require("torch.export", extra="torch").load(io.BytesIO(data)))
     if flavor == "pickle":
         if not allow_pickle:
             raise Refused("nobody signed a permission for this pickle", field="flavor", next_step="serve it as it is")
