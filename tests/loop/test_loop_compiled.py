@@ -241,9 +241,8 @@ def test_the_model_inside_a_package_is_found_in_every_flavor() -> None:
         package = package_model(model)
         found = fitted_model(package.flavor, package.files)
         assert (found.library, type(found.model).__name__) == (library, "Booster")
-    pickled = package_model(
-        allow_pickle(lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(X, Y), reason="a test")
-    )
+    wrapper = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(X, Y)
+    pickled = package_model(allow_pickle(wrapper, reason="a test"))
     hidden = fitted_model(pickled.flavor, pickled.files, allow_pickle=True)
     assert (hidden.library, type(hidden.model).__name__) == ("lightgbm", "Booster")
     with pytest.raises(Refused, match="nobody signed a permission"):

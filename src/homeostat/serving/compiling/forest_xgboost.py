@@ -29,6 +29,7 @@ _OBJECTIVES: dict[str, tuple[Link, Callable[[float], float]]] = {
     "survival:aft": ("exp", math.log),
     "survival:cox": ("exp", math.log),
     "multi:softprob": ("softmax", _same),
+    "multi:softmax": ("softmax", _same),  # it is served with its probabilities, too
     "reg:squarederror": ("identity", _same),
     "reg:absoluteerror": ("identity", _same),
     "reg:pseudohubererror": ("identity", _same),

@@ -122,7 +122,7 @@ class OnnxScorer:
         self._run = session.run
         self._input = session.get_inputs()[0].name
         self._wanted = [session.get_outputs()[-1].name]
-        self._dtype = np.float32 if form.single else np.float64
+        self._cast = _single if form.single else _double
         self._place = form.place
         self._columns, self._outputs = artifact.columns, artifact.outputs
         self._refusing = Refusing(artifact.refusals, artifact.columns)
@@ -133,7 +133,7 @@ class OnnxScorer:
         if not len(matrix):
             return _nothing(self._outputs)
         self._refusing.check(matrix)
-        (answer,) = self._run(self._wanted, {self._input: np.ascontiguousarray(matrix, self._dtype)})
+        (answer,) = self._run(self._wanted, {self._input: self._cast(matrix)})
         return _shaped(answer, self._place, self._outputs)
 
 
@@ -147,7 +147,7 @@ class TreeliteScorer:
             self._model = treelite.Model.deserialize_bytes(form.model)
         except Exception as error:  # TreeliteError derives from Exception alone
             raise Corrupt(f"treelite cannot read the compiled scorer: {error!s:.200}", next_step=_AGAIN) from error
-        self._dtype = np.float32 if form.single else np.float64
+        self._cast = _single if form.single else _double
         self._place = form.place
         self._columns, self._outputs = artifact.columns, artifact.outputs
         self._refusing = Refusing(artifact.refusals, artifact.columns)
@@ -158,8 +158,17 @@ class TreeliteScorer:
         if not len(matrix):
             return _nothing(self._outputs)
         self._refusing.check(matrix)
-        answer = self._predict(self._model, np.ascontiguousarray(matrix, self._dtype), nthread=1)
+        answer = self._predict(self._model, self._cast(matrix), nthread=1)
         return _shaped(answer.reshape(len(matrix), -1), self._place, self._outputs)
+
+
+def _double(matrix: Matrix) -> Any:
+    return np.ascontiguousarray(matrix, np.float64)
+
+
+def _single(matrix: Matrix) -> Any:
+    with np.errstate(over="ignore"):  # infinite, then, as in the original
+        return np.ascontiguousarray(matrix, np.float32)
 
 
 def _shaped(answer: Any, place: int | None, outputs: int) -> Matrix:
