@@ -106,6 +106,8 @@ class FeatureSet(msgspec.Struct, frozen=True, kw_only=True):
     """Raw columns among the names."""
     schemas: dict[str, tuple[InputColumn, ...]]
     """Every usable column of each source, by source name."""
+    keys: tuple[InputColumn, ...] = ()
+    """Columns that identify an example and that no feature reads; a request may bring them, labels come by them."""
 
     def source_specs(self) -> list[SourceSpec]:
         """One spec for each source name; variants of a source share it."""

@@ -55,7 +55,11 @@ def compile_features(features: Sequence[Feature], *, examples: Source, root: Pat
         schemas=schemas,
     )
     compiled.source_specs()  # refuses sources that share a name and differ
-    return msgspec.structs.replace(compiled, hash=_hash(compiled))
+    taken = {column.name for column in compiled.inputs}
+    keys = tuple(
+        InputColumn(name=name, dtype=request[name]) for name in examples.keys if name in request and name not in taken
+    )
+    return msgspec.structs.replace(compiled, hash=_hash(compiled), keys=keys)
 
 
 def _item(feature: Feature) -> _Item:

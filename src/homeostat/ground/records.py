@@ -38,6 +38,8 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """Names of a classifier's classes, in the order of its probabilities."""
     outputs: tuple[str, ...] = ()
     """Names of what a regression gives, when it gives several values a row."""
+    keys: tuple[InputColumn, ...] = ()
+    """Columns that a request may bring beside its inputs: they say which entity a row is, so that labels find it."""
     obstacle: str = ""
     """Why it cannot answer, in the words of whoever looked last; empty when it can, or nobody has looked."""
 

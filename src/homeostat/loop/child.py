@@ -154,7 +154,10 @@ class Workshop:
         task = self.job.declaration.task
         package = store_package(self.blobs, package_model(model, task=task))
         scores = self._own_scorer(package, task).score(matrix)
-        signature = Signature(task=task, inputs=self.features.inputs, columns=columns, feature_hash=self.features.hash)
+        features = self.features
+        signature = Signature(
+            task=task, inputs=features.inputs, columns=columns, feature_hash=features.hash, keys=features.keys
+        )
         known = rows.select(pl.col(KNOWN).max()).item()
         return {
             "package": msgspec.to_builtins(package),

@@ -32,9 +32,9 @@ def labelled_model(conn: Connection, model: str) -> Labelled:
     except NotFound:
         if signature is None:
             raise
-        columns = {column.name: column for column in signature.inputs}
+        columns = {column.name: column for column in signature.inputs + signature.keys}
         return Labelled(model=model, truth=_truth(signature), columns=columns)
-    inputs = (signature.inputs if signature is not None else ()) + declaration.inputs
+    inputs = (signature.inputs + signature.keys if signature is not None else ()) + declaration.inputs
     truth = _truth(signature) if signature is not None and signature.task else Truth(task=declaration.task)
     return Labelled(model=model, truth=truth, columns={column.name: column for column in inputs})
 

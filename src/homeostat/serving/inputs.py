@@ -113,7 +113,7 @@ def check_known(inputs: dict[str, list[Any]], known: frozenset[str]) -> None:
 
 
 def check_columns(signature: Signature, inputs: dict[str, list[Any]], *, is_text: bool = False) -> dict[str, list[Any]]:
-    """The signature's columns with their values as the features room reads them; times become microseconds.
+    """The signature's columns, and the keys that are there, as the features room reads them; times are microseconds.
 
     Raises:
         Invalid: naming a column that is missing or of another type.
@@ -129,6 +129,9 @@ def check_columns(signature: Signature, inputs: dict[str, list[Any]], *, is_text
                 else f"send it ({column.dtype})",
             )
         checked[column.name] = check_column(column, inputs[column.name], is_text=is_text)
+    for key in signature.keys:
+        if key.name in inputs:
+            checked[key.name] = check_column(key, inputs[key.name], is_text=is_text)
     return checked
 
 

@@ -151,7 +151,8 @@ def _vectors(served: Served, parts: list[Part]) -> Floats:
 def _read(served: Served, parts: list[Part]) -> Floats:
     if len(parts) == 1:
         return read_vectors(served, parts[0].inputs, parts[0].times)
-    inputs = {name: [value for part in parts for value in part.inputs[name]] for name in parts[0].inputs}
+    names = [column.name for column in served.signature.inputs]
+    inputs = {name: [value for part in parts for value in part.inputs[name]] for name in names}
     return read_vectors(served, inputs, [at for part in parts for at in part.times])
 
 

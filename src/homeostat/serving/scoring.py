@@ -31,6 +31,8 @@ def read_vectors(served: Served, inputs: dict[str, list[Any]], times: list[int])
         columns = [inputs[names[place]] for place in served.direct]
         return np.array(columns, dtype=np.float64).T  # a missing value (None) becomes NaN
     wanted = (len(times), len(served.signature.columns))
+    if served.signature.keys:  # they say whose row it is, and are no feature's
+        inputs = {column.name: inputs[column.name] for column in served.signature.inputs}
     try:
         matrix = np.asarray(served.features.vectors(inputs, times), dtype=np.float64)
     except HomeostatError:

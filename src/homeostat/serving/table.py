@@ -117,7 +117,9 @@ class TableBuilder:
             stable=served[arm.version],
             bounds=bounds_of(endpoint),
             is_single=arm.weight == FULL,
-            known=frozenset(column.name for one in served.values() for column in one.signature.inputs),
+            known=frozenset(
+                column.name for one in served.values() for column in one.signature.inputs + one.signature.keys
+            ),
             is_direct=_is_direct(list(served.values())),
             width=len(served[arm.version].signature.inputs),
         )
@@ -163,7 +165,7 @@ def describe(route: Route, version: int | None = None) -> dict[str, Any]:
             "model": route.endpoint.model,
             "task": served.signature.task,
             "feature_hash": served.signature.feature_hash,
-            "optional_inputs": ["request_id", "request_time"],
+            "optional_inputs": ["request_id", "request_time", *(key.name for key in served.signature.keys)],
         },
     }
 
