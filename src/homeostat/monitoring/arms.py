@@ -40,7 +40,8 @@ def arm_labels(
         .join(outcomes, sa.and_(outcomes.c.request_id == first.c.request_id, outcomes.c.model == first.c.model))
         # `|| ''` keeps SQLite from walking all labels of the model instead of the few new ones by number.
         .where(first.c.seq > after_seq, first.c.seq <= up_to_seq, first.c.model.concat("") == model, ~was_labelled)
-        .where(outcomes.c.at >= since, outcomes.c.score.is_not(None), sa.or_(is_theirs, is_ours))
+        # `+ 0` keeps it from walking all that was asked since then for each label.
+        .where(outcomes.c.at + 0 >= since, outcomes.c.score.is_not(None), sa.or_(is_theirs, is_ours))
         .order_by(first.c.seq)
     )
     columns: list[Any] = list(zip(*(tuple(row) for row in conn.execute(query)), strict=True)) or [()] * 5
