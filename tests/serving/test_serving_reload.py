@@ -59,7 +59,7 @@ class Asker(threading.Thread):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Versions of a forest of more than 50 MB, in one file that they share."""
+    """Versions of a forest of more than 50 MB; nobody has compiled them, so each is read whole by scikit-learn."""
     from sklearn.ensemble import RandomForestClassifier
 
     folder = tmp_path_factory.mktemp("large")
