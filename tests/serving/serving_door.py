@@ -19,8 +19,8 @@ from homeostat.compat.translators import translators
 from homeostat.ground.clock import SystemClock
 from homeostat.ground.ports import Served
 from homeostat.ground.records import FeatureColumn, InputColumn, Signature
-from homeostat.serving.app import Front
 from homeostat.serving.dataplane import DataPlane
+from homeostat.serving.front import Front
 from homeostat.serving.http import Headers, HttpRequest, HttpServer
 from homeostat.serving.log import PredictionLog
 from homeostat.serving.types import FULL, Arm, Endpoint

@@ -28,7 +28,7 @@ from homeostat.ground.errors import (
     Unauthenticated,
     Unavailable,
 )
-from homeostat.serving.app import Front
+from homeostat.serving.front import Front
 from homeostat.serving.http import Headers, HttpRequest
 from homeostat.serving.http2 import Handler, Http2Connection, Stream
 from homeostat.serving.http2_requests import HttpHandler

@@ -22,9 +22,9 @@ from homeostat.server.folder import is_exported
 from homeostat.server.solo import resolve
 from homeostat.server.watching import CatalogueSource, FixedSource, RefSource, Source, Watcher
 from homeostat.server.worker import load_from_registry
-from homeostat.serving.app import Front
 from homeostat.serving.asgi import Receive, Scope, Send, answer, respond_with
 from homeostat.serving.dataplane import DataPlane
+from homeostat.serving.front import Front
 from homeostat.serving.log import FOLDER, PredictionLog
 from homeostat.serving.table import Load
 from homeostat.store.blobs import BlobStore

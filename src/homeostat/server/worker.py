@@ -39,8 +39,8 @@ from homeostat.ground.settings import Settings, load_settings
 from homeostat.server.guard import is_loopback
 from homeostat.server.watching import CatalogueSource, FixedSource, RefSource, Source, Watcher
 from homeostat.serving.afterwards import Afterwards
-from homeostat.serving.app import Front
 from homeostat.serving.dataplane import DataPlane
+from homeostat.serving.front import Front
 from homeostat.serving.http import HttpServer
 from homeostat.serving.log import FOLDER, PredictionLog
 from homeostat.serving.metrics import Meters, leave

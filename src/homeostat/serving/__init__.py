@@ -1,8 +1,6 @@
 """Scorers, the data plane, routing, the prediction log; to users, `hs.serving.app(...)`."""
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,16 +9,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 
-class _Room(ModuleType):
-    """This package; `app` is the SDK's function, which stands above this room and is found when it is asked for."""
-
-    @property
-    def app(self) -> Any:
+def __getattr__(name: str) -> Any:
+    """`app` is the SDK's, which stands above this room, and is found when it is asked for."""
+    if name == "app":
         return import_module("homeostat.sdk.serving").app
-
-    @app.setter
-    def app(self, submodule: ModuleType) -> None:
-        """Importing `homeostat.serving.app` would put the submodule here; `from` finds it without."""
-
-
-sys.modules[__name__].__class__ = _Room
+    raise AttributeError(name)

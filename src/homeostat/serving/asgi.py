@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from homeostat.ground.errors import TooLarge
-from homeostat.serving.app import Front
+from homeostat.serving.front import Front
 from homeostat.serving.http import Headers, HttpRequest, Problem
 
 Scope = MutableMapping[str, Any]
