@@ -7,7 +7,7 @@ reaching 1/alpha by alpha), and the e-value is the mean wealth over a fixed grid
 supermartingales is one (Ramdas, Gruenwald, Vovk & Shafer, Game-theoretic statistics and safe anytime-valid inference,
 Statistical Science 2023). It is computed from log wealths.
 
-The e-value at which a test rolls back is the plan's (`Plan.rollback_at`): 0.05, shared by the tests that
+The e-value at which a test rolls back is the plan's (`Plan.rollback_at`): 0.03, shared by the tests that
 are on.
 """
 

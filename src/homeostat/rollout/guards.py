@@ -1,7 +1,7 @@
 """Guards over rates: one kind of bad event (errors, slow, invalid answers) of the candidate beside the stable arm's."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -79,15 +79,16 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
         in shadow) can show that it is bad, and not that it is safe.
         """
         after = self.watched(bad_s, n_s, at=at) if self.above is None else self
-        x_c, x_s, phi, _ = counted(bad_c, bad_s, after.clusters, few=self._few(bad_c, at))
+        counts = counted(bad_c, bad_s, after.clusters, few=self._few(bad_c, at))
+        phi, cautious = float(counts.phi), float(counts.cautious)
         rows = min(max(rows_per_call, 1.0), ROWS_PER_CALL) / phi
         proves = is_answered and self.above is None
         return msgspec.structs.replace(
             after,
-            worse=self.worse.seen(float(x_c), n_c, float(x_s), n_s),
+            worse=self.worse.seen(float(counts.candidate), n_c, float(counts.stable), n_s),
             near=self.near.seen(bad_c / phi, n_c, bad_s / phi, n_s) if proves else self.near,
             below=self.below.seen(bad_c * rows, n_c * rows) if proves else self.below,
-            above=self.above and self.above.seen(float(x_c), n_c / phi),
+            above=self.above and self.above.seen(bad_c / cautious, n_c / cautious),
             bad_candidate=self.bad_candidate + bad_c,
             requests_candidate=self.requests_candidate + n_c,
             bad_stable=self.bad_stable + bad_s,
@@ -120,7 +121,7 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_worse(self, rollback_at: float) -> bool:
         """The candidate is shown to do worse than the stable arm."""
-        blind = bool(counted(0, 0, self.clusters, few=0)[3])
+        blind = bool(counted(0, 0, self.clusters, few=0).is_blind)
         return self.log_e_rollback >= math.log(max(rollback_at, BLIND_ROLLBACK_AT) if blind else rollback_at)
 
     @property
@@ -154,8 +155,21 @@ def apart(bad: Any, *, slots: Any) -> Any:
     return np.maximum(np.minimum(bad, slots), np.asarray(bad) / SUSPECTED)
 
 
-def counted(bad_c: Any, bad_s: Any, stable: Clusters, *, few: Any) -> tuple[Any, Any, Any, Any]:
-    """What a look's bad events count: (candidate's, stable's, phi, whether phi is not to be trusted yet).
+class Counted(NamedTuple):
+    """What a look's bad events count for."""
+
+    candidate: Any
+    stable: Any
+    phi: Any
+    """The dispersion that they were divided by; 1 where it cannot be known."""
+    cautious: Any
+    """The same, with `SUSPECTED` where it cannot be known: for a test that has no other arm to lean on."""
+    is_blind: Any
+    """Whether phi is not to be trusted yet."""
+
+
+def counted(bad_c: Any, bad_s: Any, stable: Clusters, *, few: Any) -> Counted:
+    """What a look's bad events count for.
 
     Where the stable arm has had `FEW_EVENTS`, counts are divided by its dispersion phi. Where it has not, phi cannot be
     known; then only those of the candidate's events count that are surely apart (`few`), and all of the stable arm's,
@@ -165,7 +179,7 @@ def counted(bad_c: Any, bad_s: Any, stable: Clusters, *, few: Any) -> tuple[Any,
     phi = np.where(is_rare, 1.0, stable.dispersion)
     x_c = np.where(is_rare, few, bad_c / phi)
     is_blind = ~is_rare & (stable.stretches < STRETCHES_NEEDED)
-    return x_c, bad_s / phi, phi, is_blind
+    return Counted(x_c, bad_s / phi, phi, np.where(is_rare, SUSPECTED, phi), is_blind)
 
 
 def new_guard(*, margin: float, limit: float, at: int = -1) -> Guard:

@@ -100,6 +100,7 @@ class _Walk:
         self._test = np.full(repetitions, "", dtype=object)
         self._minutes = np.zeros(repetitions)
         self._exposed = np.zeros(repetitions)
+        self._labelled = np.zeros(repetitions)
         self._failed = np.zeros(repetitions)
         self._failing_for = np.zeros(repetitions)
         self._has_answered = np.zeros(repetitions, dtype=bool)
@@ -202,6 +203,7 @@ class _Walk:
             self._paired.seen(_only(active, self._draw.paired(length, self._count)), seconds=length)
         if self._arms is not None and 0 < step.weight < 100:
             labels = _only(active, self._draw.split(step.weight / 100, length, self._count))
+            self._labelled += labels.candidate
             if isinstance(self._arms, ManyBets):
                 self._arms.seen(labels, seconds=length)
             else:
@@ -238,18 +240,16 @@ class _Walk:
                 enough = (rows >= stage.min_requests) & (at * SECOND >= stage.min_time)
                 return enough & (self._are_safe(stage.guards) if step.weight == stage.weights[-2] else True)
             case AB() as stage:
-                return self._arms is not None and self._have_won(stage) & self._are_safe(stage.guards)
+                if self._arms is None:
+                    return False
+                enough = self._labelled >= stage.min_labels
+                return enough & self._arms.are_near() & self._are_safe(stage.guards)
             case BlueGreen(min_requests=wanted):
                 return rows >= wanted
             case Bake(lasts=lasts):
                 return (at * SECOND >= lasts) & (rows > 0)
             case Approval():
                 return True  # a person agrees at once
-
-    def _have_won(self, stage: AB) -> Any:
-        if isinstance(self._arms, ManyBets):
-            return (self._arms.rows >= stage.min_labels) & self._arms.are_near()
-        return self._arms.are_safe()
 
     def _are_safe(self, tests: tuple[str, ...]) -> Flags:
         safe = np.ones(self._count, dtype=bool)

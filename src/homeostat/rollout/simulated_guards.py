@@ -48,12 +48,14 @@ class ManyGuards:
         """As `Guard.seen`; repetitions that are over bring zeros."""
         if self.above is None:
             self._watch(bad_s, n_s, seconds)
-        x_c, x_s, phi, _ = counted(bad_c, bad_s, self._clusters(), few=few)
-        self.worse += ratio_gains(x_c, n_c, x_s, n_s, r0=self._like.worse.r0, ratios=self._like.worse.ratios)
+        counts = counted(bad_c, bad_s, self._clusters(), few=few)
+        phi, worse = counts.phi, self._like.worse
+        self.worse += ratio_gains(counts.candidate, n_c, counts.stable, n_s, r0=worse.r0, ratios=worse.ratios)
         if self.above is not None:
             above = self._like.baking(is_alone=False).above
             assert above is not None  # `baking` sets it
-            self.above += limit_gains(x_c, n_c / phi, limit=above.limit, fractions=above.fractions)
+            cautious = counts.cautious
+            self.above += limit_gains(bad_c / cautious, n_c / cautious, limit=above.limit, fractions=above.fractions)
         elif is_answered:
             near, below = self._like.near, self._like.below
             self.near += ratio_gains(bad_c / phi, n_c, bad_s / phi, n_s, r0=near.r0, ratios=near.ratios)
@@ -72,13 +74,18 @@ class ManyGuards:
         if self.above is not None:
             above = log_mean(self.above)
             log_e = above if self._is_alone else np.minimum(log_e, above)
-        is_blind = counted(0, 0, self._clusters(), few=0)[3]
+        is_blind = counted(0, 0, self._clusters(), few=0).is_blind
         worse: Flags = log_e >= np.log(np.where(is_blind, max(rollback_at, BLIND_ROLLBACK_AT), rollback_at))
         return worse
 
     def are_safe(self) -> Flags:
         safe: Flags = np.logaddexp(log_mean(self.near), log_mean(self.below)) - math.log(2) >= math.log(PROMOTE_AT)
         return safe
+
+    def are_near(self) -> Flags:
+        """By the ratio alone: of wrong answers no limit is known that would be safe."""
+        near: Flags = log_mean(self.near) >= math.log(PROMOTE_AT)
+        return near
 
     def _watch(self, bad: Any, requests: Any, seconds: float) -> None:
         self._open_bad += bad

@@ -15,7 +15,7 @@ from homeostat.ground.errors import Invalid
 from homeostat.ground.sizes import parse_size
 from homeostat.rollout.stages import AB, GUARDS, Approval, Bake, BlueGreen, Canary, Released, Shadow, Stage
 
-FALSE_ROLLBACK = 0.05
+FALSE_ROLLBACK = 0.03
 """Chance that a candidate which is no worse is ever rolled back, all tests of a plan together."""
 ERRORS_WEIGHT = 3
 """How many other tests' share of that chance the test of errors has."""
@@ -105,13 +105,13 @@ class Plan(msgspec.Struct, frozen=True):
         return tuple(tests)
 
     def rollback_at(self, test: str) -> float:
-        """The e-value at which one of `tests` rolls back: 0.05, shared by all of them (Bonferroni) by their weight.
+        """The e-value at which one of `tests` rolls back: 0.03, shared by all of them (Bonferroni) by their weight.
 
         Errors weigh three times what the others do, for they hurt at once. In the bake rates are tested anew; those
         tests are called 'errors in the bake' and so on.
 
-        >>> canary(5, 25, 100, bake="0s", guards=("errors", "slow", "invalid")).rollback_at("errors")
-        33.333333333333336
+        >>> round(canary(5, 25, 100, bake="0s", guards=("errors", "slow", "invalid")).rollback_at("errors"), 1)
+        55.6
         """
         again = [f"{name}{IN_BAKE}" for name in self.tests if self.bake and not name.endswith("quality")]
         weights = dict.fromkeys([*self.tests, *again], 1) | {"errors": ERRORS_WEIGHT}
