@@ -8,7 +8,8 @@ from shop import START, Server, Shop, command, running, write_project
 
 import homeostat as hs
 from homeostat.ground.errors import Conflict
-from homeostat.rollout.store import abort_rollout, running_rollout
+from homeostat.rollout.stopping import stop_rollout
+from homeostat.rollout.store import running_rollout
 from homeostat.store.database import open_database
 
 pytestmark = pytest.mark.slow
@@ -52,7 +53,7 @@ def end_rollout(home: Path) -> None:
     with database.write() as conn:
         rollout = running_rollout(conn, MODEL)
         assert rollout is not None
-        abort_rollout(conn, rollout.id, at=rollout.started_at + 1, actor="test", reason="enough")
+        stop_rollout(conn, MODEL, at=rollout.started_at + 1, actor="test", reason="enough")
     database.close()
 
 
