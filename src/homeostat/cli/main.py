@@ -24,7 +24,7 @@ COMMANDS = {
     "rollout": (
         "homeostat.cli.rollout",
         "rollout",
-        "Rollouts: start, status, list, pause, resume, promote, approve, abort, simulate.",
+        "Rollouts: start, status, list, pause, resume, promote, approve, abort, split, simulate.",
     ),
     "keys": ("homeostat.cli.packages", "keys", "Keys: which one signs packages, and which are trusted."),
     "run": ("homeostat.cli.runs", "run", "Runs: ls, show, history, compare, download, rm, restore."),

@@ -160,6 +160,44 @@ def abort(ref: str, *, reason: str, actor: str, home: str | None, url: str | Non
     _print(client(home, url).rollouts.abort(ref, reason=reason, actor=actor), as_json=as_json)
 
 
+@rollout.command()
+@click.argument("model")
+@click.argument("shares", nargs=-1, metavar="[VERSION=PERCENT]...")
+@click.option("--force", is_flag=True, help="Although callers will have to send or read something else.")
+@_reason
+@_actor
+@common
+def split(
+    model: str,
+    shares: tuple[str, ...],
+    *,
+    force: bool,
+    reason: str,
+    actor: str,
+    home: str | None,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Send shares of MODEL's traffic to versions by hand (2=10: ten per cent to version 2), the rest to the champion.
+
+    Nothing is decided from it; without shares the champion answers everything again.
+    """
+    weights = dict(_share(text) for text in shares)
+    found = client(home, url).rollouts.split(model, weights, reason=reason, actor=actor, force=force)
+    if as_json:
+        show_json(found)
+        return
+    click.echo(", ".join(f"{model}@{arm['version']} {arm['weight'] / 100:g} %" for arm in found["arms"]))
+
+
+def _share(text: str) -> tuple[int, float]:
+    version, _, share = text.partition("=")
+    try:
+        return int(version), float(share)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not VERSION=PERCENT", param_hint="shares") from error
+
+
 def _plan(
     *, shadow: bool, canary: str | None, ab: str | None, blue_green: bool, bake: str | None, approve: bool
 ) -> str:

@@ -36,7 +36,8 @@ def observe(
         paired=paired(conn, rollout.model, **versions, **span) if evidence.quality is not None else None,
         arms=arm_labels(conn, rollout.model, **versions, **span, since=evidence.split_since or 0) if is_split else None,
         traffic=known_traffic(conn, rollout.model, since=rollout.started_at),
-        slow_limit=_slow_limit(conn, rollout, now=now),
+        # In the bake the stable version answers nothing any more: what was its limit stays.
+        slow_limit=None if rollout.is_released else slow_limit_of(conn, rollout.model, rollout.stable, now=now),
         memory=memory.added(states, f"{rollout.model}@{rollout.candidate}") if memory and states else None,
         load_failure=next(
             (state.failures[rollout.endpoint] for state in states if rollout.endpoint in state.failures), ""
@@ -49,13 +50,10 @@ def known_traffic(conn: Connection, model: str, *, since: int) -> Totals:
     return traffic_since(conn, model, start=since - HOUR)
 
 
-def _slow_limit(conn: Connection, rollout: Rollout, *, now: int) -> SlowLimit | None:
-    """The model's declared limit, or the stable arm's own 99th percentile; none of either in the bake."""
-    declared = slow_limits(conn).get(rollout.model)
+def slow_limit_of(conn: Connection, model: str, stable: int, *, now: int) -> SlowLimit | None:
+    """What counts as slow: the model's declared limit, else the stable version's own 99th percentile, when known."""
+    declared = slow_limits(conn).get(model)
     if declared is not None:
         return SlowLimit(us=declared)
-    if rollout.is_released:  # the stable version answers nothing any more: what was its limit stays
-        return None
-    assert rollout.stable is not None  # as in `observe`
-    own = own_limit(conn, rollout.model, rollout.stable, now=now)
+    own = own_limit(conn, model, stable, now=now)
     return SlowLimit(us=own.us, bucket=own.bucket) if own is not None else None

@@ -4,20 +4,22 @@ Each verb keeps the person's decision, alias and routing in one transaction, wit
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlalchemy.engine import Connection
 
-from homeostat.ground.errors import Conflict, NotFound
+from homeostat.ground.errors import Conflict, Invalid, NotFound
 from homeostat.loop import releases
 from homeostat.loop.declaration import get_declaration, is_declared
 from homeostat.loop.rollouts import begin_rollout, carry_out
 from homeostat.registry.aliases import set_alias
 from homeostat.registry.versions import get_version
 from homeostat.rollout import control
-from homeostat.rollout.store import get_rollout, last_rollout, running_rollout
+from homeostat.rollout.store import end_watches, get_rollout, last_rollout, running_rollout
 from homeostat.rollout.types import Plan, canary, shadow
 from homeostat.rollout.walk import Decision, Rollout
+from homeostat.serving.endpoints import find_endpoint, get_endpoint
+from homeostat.serving.types import FULL, Arm, Endpoint
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -118,6 +120,47 @@ def promote(
 def abort(conn: Connection, ref: str, *, at: int, actor: str, reason: str) -> Rollout:
     """End it; the stable version has all traffic again, and in the bake the alias, too."""
     return _decided(conn, ref, lambda found: control.abort(found, now=at, actor=actor, reason=reason), at, actor)
+
+
+def split(
+    conn: Connection, model: str, weights: Mapping[int, float], *, at: int, actor: str, reason: str, force: bool = False
+) -> Endpoint:
+    """Send shares (per cent) of the traffic to versions, and the rest to the champion; nothing is decided from it.
+
+    Without shares the champion answers everything again.
+
+    Raises:
+        Conflict: when the model is not in service, or a rollout is under way.
+        Invalid: when the shares leave the champion less than nothing, or name it.
+        Refused: when a version cannot answer, or cannot take the place of the one in service.
+    """
+    champion = releases.champion_number(conn, model)
+    if champion is None or find_endpoint(conn, model) is None:
+        raise Conflict(f"{model!r:.200} is not in service", field="model", next_step="promote a version first")
+    if (running := running_rollout(conn, model)) is not None:
+        raise Conflict(
+            f"a rollout of version {running.candidate} is under way and sets the weights",
+            field="model",
+            next_step=f"let it end, or stop it: homeostat rollout abort {model}",
+        )
+    arms = []
+    for version, share in weights.items():
+        if version == champion or not 0 < share < 100:
+            raise Invalid(
+                f"{model}@{version} cannot be given {share:g} %",
+                field="weights",
+                next_step="give shares between 0 and 100 to other versions; the champion takes the rest",
+            )
+        releases.check_answers(get_version(conn, model, version))
+        releases.override(conn, model, version, force=force)
+        arms.append(Arm(version=version, weight=round(share * 100), arm="canary"))
+    rest = FULL - sum(arm.weight for arm in arms)
+    if rest < 0:
+        raise Invalid("the shares add up to more than 100 %", field="weights", next_step="give the champion the rest")
+    end_watches(conn, model)
+    arms.insert(0, Arm(version=champion, weight=rest, arm="stable"))
+    releases.route(conn, model, arms, at=at, actor=actor, reason=reason or "split by hand")
+    return get_endpoint(conn, model)
 
 
 def _decided(conn: Connection, ref: str, decide: Callable[[Rollout], Decision], at: int, actor: str) -> Rollout:

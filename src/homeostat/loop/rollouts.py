@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from homeostat.loop import releases
 from homeostat.loop.declaration import get_declaration, is_declared
-from homeostat.loop.observing import known_traffic, observe
+from homeostat.loop.observing import known_traffic, observe, slow_limit_of
 from homeostat.loop.workers import MemoryWatch, Workers, WorkerState, no_workers
 from homeostat.monitoring.labels import label_high_water
 from homeostat.registry.aliases import remove_alias
@@ -40,12 +40,13 @@ def begin_rollout(
     reason: str = "",
 ) -> Rollout:
     """Start to walk a plan (by default the declared one) for a version; without a champion it goes into service."""
+    stable = releases.champion_number(conn, model)
     rollout = start_rollout(
         conn,
         endpoint=model,
         model=model,
         candidate=version,
-        stable=releases.champion_number(conn, model),
+        stable=stable,
         plan=plan or get_declaration(conn, model).rollout,
         cycle_id=cycle_id,
         at=at,
@@ -54,6 +55,7 @@ def begin_rollout(
         task=task_of(conn, model, version),
         label_seq=label_high_water(conn),
         traffic=known_traffic(conn, model, since=at),
+        slow_limit=None if stable is None else slow_limit_of(conn, model, stable, now=at),
     )
     apply_state(conn, rollout, at=at, actor=actor)
     return rollout
@@ -124,7 +126,11 @@ def _is_idle(rollout: Rollout, decision: Decision, *, now: int) -> bool:
     """Nothing came and nothing is due: kept, such looks would be most of what is written."""
     before, after = rollout.evidence, decision.rollout.evidence
     same = before.totals == after.totals and before.label_seq == after.label_seq
-    still = before.memory == after.memory and before.unloaded_since == after.unloaded_since
+    still = (before.memory, before.unloaded_since, before.slow_limit) == (
+        after.memory,
+        after.unloaded_since,
+        after.slow_limit,
+    )
     return decision.action == "continue" and same and still and now - before.errors.last < SLOT
 
 

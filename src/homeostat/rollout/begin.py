@@ -9,7 +9,7 @@ from homeostat.rollout.observed import Totals, arm_totals
 from homeostat.rollout.stages import AB
 from homeostat.rollout.store import end_watches, insert_rollout, rollout_of_cycle, running_rollout, tell
 from homeostat.rollout.types import Plan
-from homeostat.rollout.walk import Control, Rollout, new_evidence
+from homeostat.rollout.walk import Control, Rollout, SlowLimit, new_evidence
 
 _LOSSES = {
     "binary": ("wrong", "log_loss", "brier"),
@@ -33,11 +33,13 @@ def start_rollout(
     reason: str = "",
     label_seq: int = 0,
     traffic: Totals | None = None,
+    slow_limit: SlowLimit | None = None,
 ) -> Rollout:
     """Begin to walk the plan; the same cycle again gets the rollout it started.
 
-    Evidence are labels after `label_seq` and what comes on top of `traffic`. Without a stable version there is nothing
-    to compare with and nothing to lose: the candidate is promoted at once.
+    Evidence are labels after `label_seq` and what comes on top of `traffic`; `slow_limit` counts until the first look
+    knows a newer one. Without a stable version there is nothing to compare with and nothing to lose: the candidate is
+    promoted at once.
 
     Raises:
         Conflict: when another rollout runs on the endpoint, or the candidate is the stable version.
@@ -53,7 +55,11 @@ def start_rollout(
         )
     check_plan(plan, task)
     first = stable is None
-    evidence = new_evidence(plan, task=task, at=at, label_seq=label_seq)
+    evidence = msgspec.structs.replace(
+        new_evidence(plan, task=task, at=at, label_seq=label_seq),
+        split_since=at if plan.steps()[0].weight else None,
+        slow_limit=slow_limit,
+    )
     rollout = Rollout(
         id=new_id(),
         endpoint=endpoint,
@@ -63,7 +69,7 @@ def start_rollout(
         plan=plan,
         stage=0,
         state="promoted" if first else "running",
-        evidence=msgspec.structs.replace(evidence, split_since=at if plan.steps()[0].weight else None),
+        evidence=evidence,
         started_at=at,
         stage_since=at,
         ended_at=at if first else None,

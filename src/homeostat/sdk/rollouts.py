@@ -1,7 +1,7 @@
 """The rollouts' methods, the same on a home and over HTTP; each names its verb."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from homeostat.sdk.registry_bodies import checked_body
@@ -51,6 +51,18 @@ class RolloutClient(Protocol):
 
     def abort(self, ref: str, *, reason: str = "", actor: str = "person") -> Plain:
         """End it; the stable version has all traffic again."""
+        ...
+
+    def split(
+        self,
+        model: str,
+        weights: Mapping[int, float],
+        *,
+        reason: str = "",
+        actor: str = "person",
+        force: bool = False,
+    ) -> Plain:
+        """Send shares (per cent) of the traffic to versions by hand; the champion takes the rest."""
         ...
 
     def rates(self, model: str) -> Plain:

@@ -1,11 +1,12 @@
 """The rollouts of a home that is opened in this process."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from homeostat.ground.refs import parse_model_ref
 from homeostat.sdk.registry_bodies import checked_body
 from homeostat.sdk.rollouts import Following, Plain, Progress, simulate_body
-from homeostat.server.rollout_bodies import SkipBody, StartBody, WordBody
+from homeostat.server.rollout_bodies import SkipBody, SplitBody, StartBody, WordBody
 from homeostat.server.rollouts import Rollouts, simulated
 
 
@@ -39,6 +40,9 @@ class EmbeddedRollouts(Following):
 
     def abort(self, ref: str, *, reason: str = "", actor: str = "person") -> Plain:
         return self._verbs.abort(ref, WordBody(reason=reason, actor=actor))
+
+    def split(self, model: str, weights: Mapping[int, float], **said: Any) -> Plain:
+        return self._verbs.split(model, checked_body(SplitBody, weights=dict(weights), **said))
 
     def rates(self, model: str) -> Plain:
         return self._verbs.rates(model)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from homeostat.ground.refs import parse_model_ref
 from homeostat.sdk.registry_bodies import checked_body
 from homeostat.sdk.rollouts import Following, Plain, Progress, simulate_body
-from homeostat.server.rollout_bodies import SkipBody, StartBody, WordBody
+from homeostat.server.rollout_bodies import SkipBody, SplitBody, StartBody, WordBody
 
 
 class Http(Protocol):
@@ -56,6 +56,11 @@ class RemoteRollouts(Following):
 
     def abort(self, ref: str, *, reason: str = "", actor: str = "person") -> Plain:
         return self._say(ref, "abort", WordBody(reason=reason, actor=actor))
+
+    def split(self, model: str, weights: Mapping[int, float], **said: Any) -> Plain:
+        body = checked_body(SplitBody, weights=dict(weights), **said)
+        path = f"/api/models/{quote(model, safe='')}/split"
+        return self._http.ask("POST", path, body=body, timeout=300.0)  # type: ignore[no-any-return]
 
     def rates(self, model: str) -> Plain:
         return self._http.ask("GET", f"/api/models/{quote(model, safe='')}/rates")  # type: ignore[no-any-return]

@@ -35,6 +35,16 @@ class SkipBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Although guards lean against it, or it was held; recorded with the numbers."""
 
 
+class SplitBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Shares of the traffic by hand."""
+
+    weights: dict[int, float] = {}
+    """Per cent by version; the champion takes the rest. None: the champion takes all."""
+    reason: str = ""
+    actor: str = "person"
+    force: bool = False
+
+
 class SimulateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A plan to be tried on simulated traffic."""
 

@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from homeostat.ground.access import Identity
 from homeostat.server.permissions import HANDLER
-from homeostat.server.rollout_bodies import SimulateBody, SkipBody, StartBody, WordBody
+from homeostat.server.rollout_bodies import SimulateBody, SkipBody, SplitBody, StartBody, WordBody
 from homeostat.server.rollouts import Rollouts
 
 READ = {"needs": "read", "project": HANDLER}
@@ -79,4 +79,11 @@ def _acting(rollouts: Rollouts) -> list[HTTPRouteHandler]:
         """End it; the stable version has all traffic again."""
         return rollouts.abort(ref, data, identity)
 
-    return [start, pause, resume, approve, promote, abort]
+    @post(
+        "/api/models/{name:str}/split", opt={"needs": "deploy", "project": "name"}, status_code=200, sync_to_thread=True
+    )
+    def split(name: FromPath[str], data: JSONBody[SplitBody], identity: Who) -> Plain:
+        """Shares of the traffic by hand; nothing is decided from them."""
+        return rollouts.split(name, data, identity)
+
+    return [start, pause, resume, approve, promote, abort, split]

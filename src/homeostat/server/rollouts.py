@@ -21,7 +21,7 @@ from homeostat.rollout.store import list_rollouts
 from homeostat.rollout.types import Plan, canary, shadow
 from homeostat.rollout.walk import Rollout
 from homeostat.server.registry_rules import actor_of, checked_text
-from homeostat.server.rollout_bodies import SimulateBody, SkipBody, StartBody, WordBody
+from homeostat.server.rollout_bodies import SimulateBody, SkipBody, SplitBody, StartBody, WordBody
 from homeostat.server.views.rollouts import rollout_view
 from homeostat.store.database import Database
 
@@ -107,6 +107,24 @@ class Rollouts:
                 reason=checked_text(body.reason, "reason"),
             )
         return rollout_view(rollout)
+
+    def split(self, model: str, body: SplitBody, who: Identity = LOCAL) -> Plain:
+        """Send shares of the traffic to versions by hand."""
+        at, actor = self._clock.now(), actor_of(body.actor, who)
+        for version in body.weights:
+            self._inspection.of(model, version, at=at, actor=actor)
+        with self._database.write() as conn:
+            get_model(conn, model)
+            endpoint = rollout_control.split(
+                conn,
+                model,
+                body.weights,
+                at=at,
+                actor=actor,
+                reason=checked_text(body.reason, "reason"),
+                force=body.force,
+            )
+        return msgspec.to_builtins(endpoint)  # type: ignore[no-any-return]
 
     def rates(self, model: str) -> Plain:
         """What the model's recorded traffic is like, as a simulation takes it."""
