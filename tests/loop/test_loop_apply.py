@@ -170,6 +170,16 @@ def test_a_metric_that_the_task_has_not_is_refused_and_those_it_has_are_listed(
     assert "roc_auc" in str(error)
 
 
+def test_an_a_b_by_a_loss_that_the_task_has_not_is_refused(sqlite_database: Database, project: Path) -> None:
+    declared = FILE.replace("watch=[", 'rollout=hs.shadow() >> hs.ab(50, metric="squared_error"),\n    watch=[')
+    error = refusal(sqlite_database, project, declared)
+    assert isinstance(error, Invalid) and error.field == "metric" and "log_loss" in error.next_step
+    apply(sqlite_database, project, declared.replace("squared_error", "brier"))
+    with sqlite_database.read() as conn:
+        steps = get_declaration(conn, "late").rollout.steps()
+    assert [step.name for step in steps] == ["shadow", "a/b 50 %", "bake"]
+
+
 def test_views_that_need_each_other_are_refused_with_their_chain(sqlite_database: Database, project: Path) -> None:
     cyclic = FILE.replace(
         'now = hs.View("weather_now", weather, ttl="3h", select=["temp"])',

@@ -8,7 +8,7 @@ import click
 from homeostat.cli.show import fields, table
 
 Plain = dict[str, Any]
-_HEADER = ("guard", "candidate", "stable", "e (worse)", "rolls back at", "e (safe)", "says")
+_HEADER = ("guard", "candidate", "stable", "e (worse)", "rolls back at", "e (safe)", "says", "safe in about")
 
 
 def show_rollout(found: Plain) -> None:
@@ -48,17 +48,16 @@ def show_guards(found: Plain) -> None:
 
 def _guard(name: str, numbers: Mapping[str, Any]) -> tuple[Any, ...]:
     if name == "memory":
-        added = numbers["added"]
-        return (
-            name,
-            None if added is None else f"{added / 1e6:.0f} MB",
-            None,
-            None,
-            f"{numbers['limit'] / 1e6:.0f} MB",
-            None,
-            None,
-        )
-    tests = (numbers["e_rollback"], numbers["rollback_at"], numbers["e_promote"], numbers["says"])
+        added = None if numbers["added"] is None else f"{numbers['added'] / 1e6:.0f} MB"
+        return name, added, None, None, f"{numbers['limit'] / 1e6:.0f} MB", None, None, None
+    left = numbers.get("seconds_left")
+    tests = (
+        numbers["e_rollback"],
+        numbers["rollback_at"],
+        numbers["e_promote"],
+        numbers["says"],
+        None if left is None else span(left / 60),
+    )
     if name == "quality":
         difference = numbers["loss_difference"]
         loss = None if difference is None else f"{difference:+.2%} loss on {numbers['labels']} labels"
@@ -67,6 +66,17 @@ def _guard(name: str, numbers: Mapping[str, Any]) -> tuple[Any, ...]:
         return f"quality ({numbers['loss']})", _mean(numbers["candidate"]), _mean(numbers["stable"]), *tests
     over = f" > {numbers['over_us'] / 1000:.3g} ms" if "over_us" in numbers else ""
     return f"{name}{over}", _share(numbers["candidate"]), _share(numbers["stable"]), *tests
+
+
+def span(minutes: float) -> str:
+    """Minutes as people say them.
+
+    >>> span(3.21), span(400), span(5000)
+    ('3.21 min', '6.67 h', '3.47 d')
+    """
+    if minutes < 90:
+        return f"{minutes:.3g} min"
+    return f"{minutes / 60:.3g} h" if minutes < 48 * 60 else f"{minutes / 1440:.3g} d"
 
 
 def _share(counts: list[int]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from homeostat.cli.options import client, common
+from homeostat.cli.rollout_show import span
 from homeostat.cli.show import show_json, table
 from homeostat.ground.errors import Invalid
 from homeostat.ground.refs import parse_model_ref
@@ -133,9 +134,4 @@ def _row(result: Plain) -> tuple[Any, ...]:
 
 
 def _span(minutes: float | None) -> str | None:
-    """Minutes as people say them."""
-    if minutes is None:
-        return None
-    if minutes < 90:
-        return f"{minutes:.3g} min"
-    return f"{minutes / 60:.3g} h" if minutes < 48 * 60 else f"{minutes / 1440:.3g} d"
+    return None if minutes is None else span(minutes)

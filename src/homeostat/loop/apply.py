@@ -15,6 +15,7 @@ from homeostat.loop.triggers import Worse
 from homeostat.loop.types import ModelSpec
 from homeostat.loop.usercode import load_specs
 from homeostat.monitoring.types import Accuracy
+from homeostat.rollout.begin import check_plan
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
 
@@ -54,6 +55,7 @@ def validate(spec: ModelSpec, features: FeatureSet, *, path: Path, file_digest: 
     _check_metrics(spec, task)
     _check_slices(spec, features, path.parent)
     _check_sticky(spec, features)
+    check_plan(spec.rollout, task)
     if spec.evaluation_window >= spec.train_window:
         raise Invalid(
             f"model {spec.name!r}: evaluation_window is not shorter than train_window",

@@ -74,7 +74,7 @@ class Rollouts:
     def get(self, ref: str, who: Identity = LOCAL) -> Plain:
         """A rollout by its id, or the running (else the newest) one of a model."""
         with self._database.read() as conn:
-            return rollout_view(_reached(rollout_control.find_rollout(conn, ref), who))
+            return rollout_view(_reached(rollout_control.find_rollout(conn, ref), who), whole=True)
 
     def pause(self, ref: str, body: WordBody, who: Identity = LOCAL) -> Plain:
         return self._said(ref, rollout_control.pause, body, who)

@@ -52,7 +52,7 @@ def why_view(conn: Connection, model: str) -> dict[str, Any]:
         "model": model,
         "rules": [str(rule) for rule in retrain.conditions] if retrain else [],
         "cycles": [cycle_view(conn, cycle) for cycle in list_cycles(conn, model)],
-        "rollouts": [rollout_view(rollout) for rollout in reversed(list_rollouts(conn, endpoint=model))],
+        "rollouts": [rollout_view(rollout) for rollout in reversed(list_rollouts(conn, endpoint=model, limit=100))],
         "events": [
             {
                 "at": to_iso(event.at),

@@ -11,10 +11,10 @@ from homeostat.rollout.summary import summary
 from homeostat.rollout.walk import Rollout
 
 
-def rollout_view(rollout: Rollout) -> dict[str, Any]:
-    """Where a rollout stands, with its numbers."""
+def rollout_view(rollout: Rollout, *, whole: bool = False) -> dict[str, Any]:
+    """Where a rollout stands, with its numbers; `whole` with everything that is kept of what it has seen."""
     control = rollout.control
-    return {
+    view = {
         "id": rollout.id,
         "model": rollout.model,
         "endpoint": rollout.endpoint,
@@ -41,8 +41,8 @@ def rollout_view(rollout: Rollout) -> dict[str, Any]:
         "stage_rows": rollout.evidence.stage_rows,
         "cycle": rollout.cycle_id,
         "numbers": summary(rollout),
-        "evidence": msgspec.to_builtins(rollout.evidence),
     }
+    return view | {"evidence": msgspec.to_builtins(rollout.evidence)} if whole else view
 
 
 def _with_time(item: Any) -> dict[str, Any]:
