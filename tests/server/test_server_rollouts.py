@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -207,6 +208,41 @@ def test_a_bad_candidate_is_rolled_back_by_the_engine_and_told_to_the_outside(pl
     with place.service.database.read() as conn:
         topics = [row.topic for row in conn.exec_driver_sql("select topic from outbox")]
     assert "rollout.rolled_back" in topics
+
+
+def test_after_the_bake_the_old_version_looks_on_until_its_time_is_over_or_somebody_moves_on(place: Place) -> None:
+    plan = 'canary(50, 100, bake="1ms", reverse_shadow="{span}")'
+    for span, ends in (("1ms", True), ("7d", False)):
+        place.rollouts.start("late@2", plan=plan.format(span=span))
+        place.rollouts.promote("late", full=True)
+        place.served(2, "stable", 5)
+        place.look()
+        watched = place.rollouts.get("late")
+        assert (watched["state"], watched["watch_until"] is not None) == ("promoted", True)
+        assert list(place.endpoint()["shadows"]) == [1]
+        place.look()
+        assert (place.rollouts.get("late")["watch_until"] is None) == ends
+        assert bool(place.endpoint()["shadows"]) != ends
+        place.client.rollback("late")
+        assert place.client.model("late")["champion"] == 1 and not place.endpoint()["shadows"]
+        assert place.look() == []
+        assert place.rollouts.get("late")["watch_until"] is None
+
+
+def test_trouble_with_one_model_does_not_keep_another_from_being_rolled_back(place: Place) -> None:
+    for number in range(2):
+        place.client.registry.register(late(number), "early")
+    place.client.registry.promote("early@1", "champion")
+    place.rollouts.start("early@2", plan="canary(50, 100)")
+    place.rollouts.start("late@2", plan="canary(50, 100)")
+    with place.service.database.write() as conn:
+        conn.exec_driver_sql("update rollout_rollouts set evidence = '{}' where model = 'early'")
+    place.served(2, "canary", 30, status="error")
+    with pytest.raises(msgspec.ValidationError):
+        place.look()
+    with place.service.database.read() as conn:
+        states = conn.exec_driver_sql("select state from rollout_rollouts where model = 'late'").scalars().all()
+    assert states == ["rolled_back"]
 
 
 def test_shares_are_set_by_hand_where_no_rollout_is_under_way(place: Place) -> None:

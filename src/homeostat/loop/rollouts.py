@@ -81,9 +81,14 @@ def advance_rollouts(
     states = workers(closely=bool(found))
     if not found and memory is not None:
         memory.at_rest(states)
-    moved = (
-        _advance(database, rollout, now=now, label_seq=label_seq, states=states, memory=memory) for rollout, _ in found
-    )
+    moved, failed = [], []
+    for rollout, _ in found:
+        try:
+            moved.append(_advance(database, rollout, now=now, label_seq=label_seq, states=states, memory=memory))
+        except Exception as error:  # noqa: BLE001  one model's trouble must not keep another's rollout from going back
+            failed.append(error)
+    if failed:
+        raise failed[0]
     return [text for text in moved if text]
 
 
