@@ -72,3 +72,7 @@ class Hungry(Good):
         if not hasattr(self, "hoard"):
             self.hoard = np.ones(25_000_000)
         return super().predict_proba(rows)
+
+
+class Lost(Good):
+    """As good; its test takes its file away."""

@@ -94,6 +94,19 @@ def test_a_crashing_version_is_gone_within_ten_seconds(live: Rolling) -> None:
         assert time.monotonic() - started <= 10, time.monotonic() - began
 
 
+def test_a_version_that_no_worker_can_load_is_given_up(live: Rolling) -> None:
+    version = live.register(odd_models.Lost())
+    digest = live.client.registry.version(f"m@{version}")["files"]["model.pkl"]["digest"]
+    [blob] = [path for path in (live.server.home / "blobs").rglob("*") if path.is_file() and digest.endswith(path.name)]
+    blob.unlink()
+    with Load(live) as load:
+        live.client.rollouts.start(f"m@{version}", plan="canary(50, 100)")
+        ended = live.wait(lambda found: found["state"] != "running")
+    assert (ended["state"], ended["reason"].partition(":")[0]) == ("rolled_back", "loading"), ended["reason"]
+    assert set(load.statuses) == {200}  # what was served before went on
+    assert live.versions_asked(10) == {"1": 10}
+
+
 def test_a_good_version_is_swapped_in_whole_baked_and_kept(live: Rolling) -> None:
     version = live.register(odd_models.Twin())
     rollouts = live.client.rollouts
