@@ -18,7 +18,7 @@ from homeostat.monitoring.health import BUCKET_EDGES, traffic
 from homeostat.monitoring.labels import label_high_water
 from homeostat.monitoring.slowness import limit_of, own_limit
 from homeostat.monitoring.store import labels, outcomes
-from homeostat.serving.scoring import score_matrix
+from homeostat.serving.scoring import logged_status, score_matrix
 from homeostat.store.database import Database
 
 
@@ -101,14 +101,12 @@ class Nowhere:
         return np.full(len(matrix), np.nan)
 
 
-def test_what_serving_notes_of_a_score_that_is_no_number_counts_as_nonsense(sqlite_database: Database) -> None:
+def test_what_serving_logs_of_a_score_that_is_no_number_is_invalid_and_no_error(sqlite_database: Database) -> None:
     signature = Signature(task="binary", inputs=(), columns=(), feature_hash="")
     served = Served(model="m", version=1, signature=signature, scorer=Nowhere(), features=None)
     with pytest.raises(UserCodeFailed) as caught:
         score_matrix(served, np.zeros((1, 2)))
-    refused = batch(["a"], HOUR, status="error")
-    refused.detail = caught.value.message
-    record(sqlite_database, [refused])
+    record(sqlite_database, [batch(["a"], HOUR, status=logged_status(caught.value))])
     with sqlite_database.read() as conn:
         [one] = traffic(conn, "m", start=0)
         assert conn.execute(sa.select(sa.func.count()).select_from(outcomes)).scalar_one() == 0

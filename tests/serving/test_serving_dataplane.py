@@ -129,21 +129,34 @@ def test_a_driven_clock_takes_any_time_and_follows_it(make_plane: MakePlane, tmp
 
 
 @pytest.mark.parametrize(
-    ("version", "told"),
+    ("version", "told", "status"),
     [
-        (serving_linear.RAISES, "ZeroDivisionError: broken weights"),
-        (serving_linear.NOT_FINITE, "not finite"),
-        (serving_linear.TOO_SHORT, r"shape \(1,\) for 2 rows"),
-        (serving_linear.BAD_FEATURES, "LookupError"),
+        (serving_linear.RAISES, "ZeroDivisionError: broken weights", "error"),
+        (serving_linear.NOT_FINITE, "not finite", "invalid"),
+        (serving_linear.TOO_SHORT, r"shape \(1,\) for 2 rows", "error"),
+        (serving_linear.BAD_FEATURES, "LookupError", "error"),
     ],
 )
-def test_a_version_that_fails_is_an_error_in_the_log(
-    make_plane: MakePlane, tmp_path: Path, version: int, told: str
+def test_a_version_that_fails_is_in_the_log_with_how(
+    make_plane: MakePlane, tmp_path: Path, version: int, told: str, status: str
 ) -> None:
     with pytest.raises(UserCodeFailed, match=told):
         ask(make_plane(endpoint(version)), rows(2, request_id=["a", "b"]))
     [batch] = logged(tmp_path)
-    assert (batch.status, batch.version, batch.request_ids, batch.scores) == ("error", version, ["a", "b"], [])
+    assert (batch.status, batch.version, batch.request_ids, batch.scores) == (status, version, ["a", "b"], [])
+
+
+def test_what_fails_is_still_scored_by_those_who_look_on(make_plane: MakePlane, tmp_path: Path) -> None:
+    plane = make_plane(endpoint(serving_linear.RAISES, shadows=(2, serving_linear.NOT_FINITE)))
+    with pytest.raises(UserCodeFailed):
+        ask(plane, rows(1))
+    plane.close()
+    found = {(batch.version, batch.arm): batch.status for batch in logged(tmp_path)}
+    assert found == {
+        (serving_linear.RAISES, "stable"): "error",
+        (2, "shadow"): "ok",
+        (serving_linear.NOT_FINITE, "shadow"): "invalid",
+    }
 
 
 def test_a_request_is_split_over_the_arms_and_put_together_in_order(make_plane: MakePlane, tmp_path: Path) -> None:

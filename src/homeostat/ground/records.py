@@ -53,7 +53,7 @@ class PredictionBatch(msgspec.Struct, kw_only=True):
     arm: str
     """'stable', 'canary' or 'shadow'."""
     status: str
-    """'ok', 'rejected' (the caller's fault, 4xx) or 'error' (ours, 5xx)."""
+    """'ok', 'rejected' (the caller's fault, 4xx), 'error' (ours, 5xx) or 'invalid' (5xx: the answer was no number)."""
     request_ids: list[str]
     times: list[int]
     """Event time of each row, microseconds UTC: features are read as of it."""

@@ -14,9 +14,6 @@ from homeostat.monitoring.bins import SCORE, Counts, Matrix, bins_id, count
 from homeostat.monitoring.health import bucket_of
 from homeostat.store.dialect import add_up, insert_new_tuples
 
-NO_NUMBER = "a score that is not finite"
-"""What serving notes of an answer that is no number, which it refuses to hand on: an error to callers, to us more."""
-
 Version = tuple[str, int]
 Window = tuple[str, int, str, int]
 """Model, version, arm, start of the event hour."""
@@ -62,11 +59,6 @@ def _is_valid(batch: PredictionBatch, probabilities: Collection[Version]) -> boo
     return all(_is_number(score) and low <= score <= high for score in batch.scores)
 
 
-def _is_nonsense(batch: PredictionBatch) -> bool:
-    """Whether the version did answer, but with what is no number."""
-    return batch.status == "invalid" or (batch.status == "error" and NO_NUMBER in batch.detail)
-
-
 def _is_number(score: float | None) -> bool:
     return score is not None and score - score == 0  # false for NaN and infinities
 
@@ -96,10 +88,10 @@ def _record_traffic(
         is_ok = batch.status == "ok"
         total[0] += 1
         total[1] += len(batch.request_ids)
-        total[2] += batch.status == "error" and not _is_nonsense(batch)
+        total[2] += batch.status == "error"
         total[3] += batch.status == "rejected"
         total[4] += is_ok and limit is not None and batch.latency_us > limit
-        total[5] += _is_nonsense(batch) or (is_ok and id(batch) in misfits)
+        total[5] += batch.status == "invalid" or (is_ok and id(batch) in misfits)
     names = ("requests", "rows", "errors", "rejected", "slow", "invalid")
     rows = [_window(key) | dict(zip(names, total, strict=True)) for key, total in sorted(totals.items())]
     add_up(conn, store.traffic, rows, key=("model", "version", "arm", "window_start"), add=names)

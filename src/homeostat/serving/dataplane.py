@@ -34,7 +34,8 @@ from homeostat.serving.lanes import REQUEST_SECONDS, Lane
 from homeostat.serving.log import PredictionLog
 from homeostat.serving.metrics import Meters
 from homeostat.serving.parts import Answer, Part, Pending, detail, failed_batch, reply_of, score_parts
-from homeostat.serving.routing import arm_at, named_arm, position
+from homeostat.serving.routing import arm_at, entity, named_arm, position
+from homeostat.serving.scoring import logged_status
 from homeostat.serving.shadow import MAX_WAITING_ROWS, ShadowScorer
 from homeostat.serving.table import Load, Route, RoutingTable, TableBuilder
 from homeostat.serving.types import FULL, Arm, Endpoint, PredictReply, PredictRequest, ShadowWork
@@ -170,7 +171,7 @@ class DataPlane:
             model=route.endpoint.model,
             version=route.endpoint.stable.version,
             arm="stable",
-            status="rejected" if http_status(error) < 500 else "error",
+            status=logged_status(error),
             request_ids=[new_id()],
             times=[self._clock.now()],
             received=request.received or _machine.now(),
@@ -275,8 +276,8 @@ class DataPlane:
             score_parts(parts[0].served, parts)
             # A caller who was told that it took too long is in the log with that already.
             batches = [part.batch for part in parts if part.batch is not None and not part.pending.is_over]
-            self.meters.count(batches, is_call=True)
             self.log.append(batches if self._log_share >= 1 else self._sampled(parts))
+            self.meters.count(batches, is_call=True)
         except Unavailable as error:  # nothing is answered that is not logged; what failed anyway says more
             for part in parts:
                 part.error = part.error or error
@@ -308,6 +309,9 @@ class DataPlane:
                 pending.is_over = True
                 error = next((one.error for one in pending.parts if one.error is not None), None)
                 pending.answer(error or self._reply(pending))
+                if error is not None and pending.shadow is not None and http_status(error) >= 500:
+                    # What fails in every version is an outage, and only those who look on can tell.
+                    self.shadows.offer(pending.shadow)
             pending.parts = []  # they point back: a circle would keep the rows until the collector comes, rarely
 
     def _reply(self, pending: Pending) -> PredictReply:
@@ -356,7 +360,7 @@ def _arm_of(route: Route, request: PredictRequest, key: Any, request_id: str) ->
     if request.version_override is not None:
         return named_arm(route.endpoint, request.version_override)
     # A row that lacks its key is drawn by its request id: all such rows on one arm would be one huge entity.
-    drawn_by = request_id if key is None or key == "" else str(key)
+    drawn_by = request_id if key is None or key == "" else entity(key)
     return arm_at(position(route.endpoint.salt, drawn_by), route.bounds, route.stable_arm)
 
 
@@ -370,9 +374,8 @@ def _sticky_values(route: Route, matrix: Any) -> list[Any]:
     names = [column.name for column in route.stable.signature.inputs]
     if route.endpoint.sticky not in names:
         return [None] * len(matrix)
-    values = matrix[:, names.index(route.endpoint.sticky)].tolist()
-    # 7.0 and 7 are one entity, whether it came in a tensor or as JSON.
-    return [int(value) if value == value and value % 1 == 0 else value for value in values]  # noqa: PLR0124  NaN
+    values: list[Any] = matrix[:, names.index(route.endpoint.sticky)].tolist()
+    return values
 
 
 def _shadow_work(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LATENCY_EDGES_US = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000)
 BATCH_EDGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1_024, 4_096)
-STATUSES = ("ok", "rejected", "error")
+STATUSES = ("ok", "rejected", "error", "invalid")
 STALE_SECONDS = 30.0
 """A worker that has not written its counters for this long is gone."""
 
@@ -82,12 +82,10 @@ class Meters:
                 meter = self._arms.get(key) or self._add(key, batch.model)
                 rows += len(batch.request_ids)
                 meter.rows += len(batch.request_ids)
+                meter.requests[STATUSES.index(batch.status)] += 1
                 if batch.status == "ok":
-                    meter.requests[0] += 1
                     meter.latency[bisect_left(LATENCY_EDGES_US, batch.latency_us)] += 1
                     meter.latency_sum_us += batch.latency_us
-                else:
-                    meter.requests[1 if batch.status == "rejected" else 2] += 1
             if is_call:
                 self._calls[bisect_left(BATCH_EDGES, rows)] += 1
                 self._call_rows += rows
@@ -153,7 +151,7 @@ class _Collected:
         names = ["endpoint", "model", "version", "arm", "worker"]
         requests = CounterMetricFamily(
             "homeostat_requests",
-            "Requests by outcome: ok, rejected (the caller's), error (ours).",
+            "Requests by outcome: ok, rejected (the caller's), error (ours), invalid (no number).",
             labels=[*names, "status"],
         )
         rows = CounterMetricFamily("homeostat_rows", "Rows in those requests.", labels=names)
@@ -163,7 +161,7 @@ class _Collected:
         for snapshot in self._snapshots:
             for one in snapshot.arms:
                 labels = [one.endpoint, one.model, str(one.version), one.arm, snapshot.worker]
-                for status, value in zip(STATUSES, one.requests, strict=True):
+                for status, value in zip(STATUSES, one.requests, strict=False):  # a file may be of the release before
                     requests.add_metric([*labels, status], value, created=snapshot.started)
                 rows.add_metric(labels, one.rows, created=snapshot.started)
                 edges = [edge / 1e6 for edge in LATENCY_EDGES_US]

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from homeostat.ground.errors import HomeostatError, http_status
+from homeostat.ground.errors import HomeostatError
 from homeostat.ground.ports import Served
 from homeostat.ground.records import PredictionBatch
 from homeostat.serving.inputs import check_matrix
-from homeostat.serving.scoring import Floats, packed, read_vectors, score_matrix
+from homeostat.serving.scoring import Floats, logged_status, packed, read_vectors, score_matrix
 from homeostat.serving.table import Route
 from homeostat.serving.types import Arm, PredictReply, PredictRequest, ShadowWork
 
@@ -177,12 +177,7 @@ def _refuse_bad_matrices(served: Served, parts: list[Part]) -> list[Part]:
 
 
 def _failed_batch(part: Part, error: HomeostatError, begun: int) -> PredictionBatch:
-    batch = _batch(
-        part,
-        "rejected" if http_status(error) < 500 else "error",
-        begun,
-        time.perf_counter_ns() - begun,
-    )
+    batch = _batch(part, logged_status(error), begun, time.perf_counter_ns() - begun)
     batch.detail = detail(error)
     return batch
 

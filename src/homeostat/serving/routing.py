@@ -15,6 +15,15 @@ def position(salt: str, key: str) -> int:
     return int.from_bytes(blake3(f"{salt}\0{key}".encode(errors="surrogatepass")).digest(8), "big") % FULL
 
 
+def entity(key: object) -> str:
+    """A sticky column's value as text: 7.0 and 7 are one entity, whether it came in a tensor, as JSON or as CSV.
+
+    >>> entity(7.0), entity(7), entity("7"), entity("AA"), entity(1.5), entity(float("nan"))
+    ('7', '7', '7', 'AA', '1.5', 'nan')
+    """
+    return str(int(key)) if isinstance(key, float) and key.is_integer() else str(key)
+
+
 def bounds_of(endpoint: Endpoint) -> tuple[tuple[int, Arm], ...]:
     """Below which position each canary answers; canaries take the lowest ones, the stable arm all the others."""
     bounds, bound = [], 0

@@ -5,10 +5,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from homeostat.ground.errors import HomeostatError, UserCodeFailed
+from homeostat.ground.errors import HomeostatError, UserCodeFailed, http_status
 from homeostat.ground.ports import Served
 
 Floats = npt.NDArray[np.float64]
+
+
+class NotANumber(UserCodeFailed):
+    """A version answered, but with what is no finite number; nobody is given that."""
 
 
 class Scored(NamedTuple):
@@ -48,7 +52,8 @@ def score_matrix(served: Served, matrix: Floats) -> Scored:
     """The version's scores for vectors.
 
     Raises:
-        UserCodeFailed: when the scorer raises, or gives anything but finite numbers, the same number for each row.
+        NotANumber: when it gives what is not finite.
+        UserCodeFailed: when the scorer raises, or gives anything but the same number of answers for each row.
     """
     try:
         answer = np.asarray(served.scorer.score(matrix), dtype=np.float64)
@@ -57,7 +62,7 @@ def score_matrix(served: Served, matrix: Floats) -> Scored:
     if answer.ndim not in {1, 2} or len(answer) != len(matrix):
         raise failed(served, f"the scorer gave shape {answer.shape} for {len(matrix)} rows")
     if not np.isfinite(answer).all():
-        raise failed(served, "the scorer gave a score that is not finite")
+        raise failed(served, "the scorer gave a score that is not finite", NotANumber)
     if answer.ndim == 1:
         return Scored(answer.tolist(), None)
     if answer.shape[1] == 1:
@@ -76,9 +81,16 @@ def unpacked(vectors: bytes, columns: int) -> Floats:
     return np.frombuffer(vectors, "<f8").reshape(-1, columns)
 
 
-def failed(served: Served, what: str) -> UserCodeFailed:
+def logged_status(error: HomeostatError) -> str:
+    """What an error is in the log: 'rejected' is the caller's, 'invalid' an answer that was none, 'error' ours."""
+    if isinstance(error, NotANumber):
+        return "invalid"
+    return "rejected" if http_status(error) < 500 else "error"
+
+
+def failed(served: Served, what: str, kind: type[UserCodeFailed] = UserCodeFailed) -> UserCodeFailed:
     """The error of a version that could not answer."""
-    return UserCodeFailed(
+    return kind(
         f"version {served.version} of {served.model!r} could not answer: {what}",
         field="model",
         next_step="see the prediction log; roll back if it goes on",

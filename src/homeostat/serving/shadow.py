@@ -18,7 +18,7 @@ from homeostat.serving.inputs import check_columns
 from homeostat.serving.log import PredictionLog
 from homeostat.serving.metrics import Meters
 from homeostat.serving.parts import picked
-from homeostat.serving.scoring import Floats, packed, read_vectors, score_matrix, unpacked
+from homeostat.serving.scoring import Floats, NotANumber, logged_status, packed, read_vectors, score_matrix, unpacked
 from homeostat.serving.types import ShadowWork
 
 MAX_WAITING_ROWS = 10_000
@@ -138,6 +138,8 @@ def _alone(served: Served, work: ShadowWork) -> PredictionBatch:
     batch = _batch(served, work, 0)
     try:
         _read_and_score(served, work, batch)
+    except NotANumber as error:
+        batch.status, batch.detail = logged_status(error), str(error)
     except Exception as error:  # noqa: BLE001  whatever it is, it is this version's and must not end the thread
         # What the answering version took and the shadow does not is no caller's fault, so it is not 'rejected'.
         batch.status, batch.detail = "error", str(error)
