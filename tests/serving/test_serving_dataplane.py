@@ -218,7 +218,7 @@ def test_shadows_score_the_same_rows_and_never_touch_the_answer(make_plane: Make
         2: "ok",
         98: "ok",
         91: "error",
-        92: "error",
+        92: "invalid",
         97: "error",
     }
     assert all(batch.request_ids == list("abcde") for batch in found.values())

@@ -18,6 +18,7 @@ from homeostat.ground.records import FeatureColumn, InputColumn, Signature
 from homeostat.serving.dataplane import DataPlane
 from homeostat.serving.lanes import Overloaded
 from homeostat.serving.log import PredictionLog
+from homeostat.serving.metrics import STATUSES
 from homeostat.serving.types import PredictReply, PredictRequest
 
 SIGNATURE = Signature(
@@ -220,6 +221,6 @@ def test_what_is_counted_is_what_happened(make_plane: Make) -> None:
     plane, _ = make_plane()
     ask(plane, [matrix((1, 2)), matrix((666, 1)), matrix((1, float("nan"))), matrix((3, 4), (5, 6))])
     [meter] = plane.meters.snapshot().arms
-    assert dict(zip(("ok", "rejected", "error"), meter.requests, strict=True)) == {"ok": 2, "rejected": 1, "error": 1}
+    assert dict(zip(STATUSES, meter.requests, strict=True)) == {"ok": 2, "rejected": 1, "error": 1, "invalid": 0}
     assert meter.rows == 5
     assert sum(meter.latency) == 2
