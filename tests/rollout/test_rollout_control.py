@@ -174,12 +174,20 @@ def test_a_candidate_that_no_worker_can_load_goes_after_half_a_minute() -> None:
 
 def test_blue_green_swaps_only_what_was_seen_to_work() -> None:
     steps = Steps(blue_green(min_requests=50, bake="10min"))
-    assert weights(steps.rollout) == {"arms": [{"version": 1, "weight": 10_000, "arm": "stable"}], "shadows": [2]}
+    assert weights(steps.rollout) == {
+        "arms": [{"version": 1, "weight": 10_000, "arm": "stable"}],
+        "shadows": [2],
+        "shadow_share": 10_000,
+    }
     both = {(1, "stable"): {"requests": 40}, (2, "shadow"): {"requests": 40}}
     assert steps.look(SECOND, both).action == "continue"
     decision = steps.look(SECOND, both)
     assert (decision.action, decision.rollout.stage_name, decision.rollout.is_released) == ("promote", "bake", True)
-    assert weights(decision.rollout) == {"arms": [{"version": 2, "weight": 10_000, "arm": "stable"}], "shadows": [1]}
+    assert weights(decision.rollout) == {
+        "arms": [{"version": 2, "weight": 10_000, "arm": "stable"}],
+        "shadows": [1],
+        "shadow_share": 10_000,
+    }
     faulty = Steps(blue_green(min_requests=50))
     assert faulty.look(SECOND, both | {(2, "shadow"): {"requests": 80, "errors": 3}}).action == "continue"
     idle = Steps(blue_green(horizon="1h"))
@@ -428,7 +436,11 @@ def test_an_abort_in_the_bake_gives_the_stable_version_everything_back(database:
         database, lambda found: control.abort(found, now=START + HOUR, actor="bob", reason="no"), actor="bob"
     )
     assert aborted.state == "aborted"
-    assert weights(aborted) == {"arms": [{"version": 1, "weight": 10_000, "arm": "stable"}], "shadows": []}
+    assert weights(aborted) == {
+        "arms": [{"version": 1, "weight": 10_000, "arm": "stable"}],
+        "shadows": [],
+        "shadow_share": 10_000,
+    }
     with pytest.raises(Conflict, match="is over: aborted"):
         said(database, lambda found: control.abort(found, now=START + HOUR, actor="bob", reason="again"))
 
@@ -439,7 +451,8 @@ def test_the_old_version_looks_on_after_the_bake_and_late_labels_take_it_back() 
     done = steps.bake(50, span=11 * MINUTE)
     assert (done.action, done.rollout.state) == ("complete", "promoted")
     assert done.rollout.watch_until == steps.now + 7 * DAY
-    assert weights(done.rollout)["shadows"] == [1]
+    routing = weights(done.rollout)
+    assert (routing["shadows"], routing["shadow_share"]) == ([1], 500)
     rng = np.random.default_rng(3)
     for _ in range(24 * 6):
         y = (rng.uniform(size=100) < 0.5).astype(float)

@@ -135,7 +135,11 @@ def test_an_equally_good_candidate_walks_the_whole_plan(database: Database) -> N
         ("rollout.completed", "promoted"),
     ]
     assert ended.ended_at is not None and 2 * DAY < ended.ended_at - START < 10 * DAY
-    assert weights(ended) == {"arms": [{"version": 2, "weight": 10_000, "arm": "stable"}], "shadows": []}
+    assert weights(ended) == {
+        "arms": [{"version": 2, "weight": 10_000, "arm": "stable"}],
+        "shadows": [],
+        "shadow_share": 10_000,
+    }
     with database.read() as conn:
         promoted = list_events(conn, kinds=("rollout.promoted",))[0]
     assert promoted.data["numbers"]["errors"]["e_promote"] >= 20
@@ -147,7 +151,11 @@ def test_a_candidate_with_shuffled_labels_ends_in_shadow(database: Database) -> 
     assert (ended.state, ended.stage) == ("rolled_back", 0)
     assert "loss" in ended.reason and "e = " in ended.reason
     assert told(database)[-1] == ("rollout.rolled_back", "rolled_back")
-    assert weights(ended) == {"arms": [{"version": 1, "weight": 10_000, "arm": "stable"}], "shadows": []}
+    assert weights(ended) == {
+        "arms": [{"version": 1, "weight": 10_000, "arm": "stable"}],
+        "shadows": [],
+        "shadow_share": 10_000,
+    }
 
 
 def test_a_candidate_that_fails_in_the_canary_is_rolled_back(sqlite_database: Database) -> None:
@@ -229,11 +237,16 @@ def test_calls_refused_for_the_callers_fault_do_not_count_against_a_version(sqli
 
 def test_the_routing_follows_the_stage(sqlite_database: Database) -> None:
     rollout = begin(sqlite_database)
-    assert weights(rollout) == {"arms": [{"version": 1, "weight": 10_000, "arm": "stable"}], "shadows": [2]}
+    assert weights(rollout) == {
+        "arms": [{"version": 1, "weight": 10_000, "arm": "stable"}],
+        "shadows": [2],
+        "shadow_share": 10_000,
+    }
     in_canary = msgspec.structs.replace(rollout, stage=2)
     assert weights(in_canary) == {
         "arms": [{"version": 1, "weight": 7500, "arm": "stable"}, {"version": 2, "weight": 2500, "arm": "canary"}],
         "shadows": [],
+        "shadow_share": 10_000,
     }
 
 

@@ -239,6 +239,16 @@ def test_shadows_of_a_split_request_score_every_row(make_plane: MakePlane, tmp_p
     assert shadow.scores == pytest.approx([3 + (row + 1) / 1e4 for row in range(50)])
 
 
+def test_shadows_of_a_share_score_whole_requests_drawn_by_id(make_plane: MakePlane, tmp_path: Path) -> None:
+    plane = make_plane(endpoint(1, shadows=(2,), shadow_share=2_000, salt="s"))
+    for number in range(300):
+        ask(plane, rows(2, request_id=[f"a{number}", f"b{number}"]))
+    plane.close()
+    seen = [batch.request_ids for batch in logged(tmp_path) if batch.arm == "shadow"]
+    assert 30 <= len(seen) <= 90
+    assert {len(ids) for ids in seen} == {2}
+
+
 def test_a_full_shadow_queue_drops_and_counts_and_does_not_block(make_plane: MakePlane, tmp_path: Path) -> None:
     plane = make_plane(endpoint(1, shadows=(serving_linear.SLOW_TO_SCORE,)), max_shadow_rows=10)
     for _ in range(4):

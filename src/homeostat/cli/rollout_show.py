@@ -91,7 +91,8 @@ def _mean(sums: list[float]) -> str:
 
 def _routing(routing: Mapping[str, Any]) -> str:
     arms = ", ".join(f"@{arm['version']} {arm['weight'] / 100:g} %" for arm in routing["arms"])
-    shadows = ", ".join(f"@{version} looks on" for version in routing["shadows"])
+    part = "" if routing["shadow_share"] == 10_000 else f" at {routing['shadow_share'] / 100:g} %"
+    shadows = ", ".join(f"@{version} looks on{part}" for version in routing["shadows"])
     return f"{arms}, {shadows}" if shadows else arms
 
 

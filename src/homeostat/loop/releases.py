@@ -25,7 +25,7 @@ from homeostat.serving.endpoints import (
     remove_endpoint,
     set_routing,
 )
-from homeostat.serving.types import Arm
+from homeostat.serving.types import FULL, Arm
 from homeostat.store.events import append_event
 from homeostat.store.outbox import enqueue
 
@@ -89,11 +89,21 @@ def route(
     actor: str,
     reason: str,
     shadows: list[int] | None = None,
+    shadow_share: int = FULL,
 ) -> None:
     """Set which versions answer on the model's endpoint and which only look on."""
     sticky = get_declaration(conn, model).sticky if is_declared(conn, model) else None
     set_routing(
-        conn, model, model=model, arms=arms, shadows=shadows or [], sticky=sticky, at=at, actor=actor, reason=reason
+        conn,
+        model,
+        model=model,
+        arms=arms,
+        shadows=shadows or [],
+        shadow_share=shadow_share,
+        sticky=sticky,
+        at=at,
+        actor=actor,
+        reason=reason,
     )
 
 

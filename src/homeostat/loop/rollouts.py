@@ -176,8 +176,9 @@ def apply_state(
             key=f"{rollout.id}:promoted",
             shadows=shadows,
         )
-    elif _differs(conn, rollout, arms, shadows):
-        releases.route(conn, model, arms, shadows=shadows, at=at, actor=actor, reason=reason)
+    elif _differs(conn, rollout, arms, shadows, routing["shadow_share"]):
+        share = routing["shadow_share"]
+        releases.route(conn, model, arms, shadows=shadows, shadow_share=share, at=at, actor=actor, reason=reason)
     if rollout.state != "running" or rollout.is_released:
         _end_challenge(conn, rollout, reason, at=at)
 
@@ -208,9 +209,10 @@ def _evidence(rollout: Rollout, numbers: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _differs(conn: Connection, rollout: Rollout, arms: list[Arm], shadows: list[int]) -> bool:
+def _differs(conn: Connection, rollout: Rollout, arms: list[Arm], shadows: list[int], share: int) -> bool:
     endpoint = find_endpoint(conn, rollout.endpoint)
-    return endpoint is None or endpoint.arms != tuple(arms) or endpoint.shadows != tuple(shadows)
+    wanted = (tuple(arms), tuple(shadows), share)
+    return endpoint is None or (endpoint.arms, endpoint.shadows, endpoint.shadow_share) != wanted
 
 
 def _end_challenge(conn: Connection, rollout: Rollout, reason: str, *, at: int) -> None:

@@ -5,6 +5,8 @@ from typing import TypedDict
 from homeostat.rollout.walk import Rollout
 
 FULL = 10_000
+REVERSE_SHARE = 500
+"""After the bake the version before scores this part of the requests: 5 %, for labels that come late."""
 
 
 class ArmWeight(TypedDict):
@@ -20,6 +22,8 @@ class Routing(TypedDict):
 
     arms: list[ArmWeight]
     shadows: list[int]
+    shadow_share: int
+    """Parts of 10,000 of the requests that they score."""
 
 
 def weights(rollout: Rollout) -> Routing:
@@ -27,7 +31,9 @@ def weights(rollout: Rollout) -> Routing:
     if rollout.stable is None:
         return _all_to(rollout.candidate)
     if rollout.state == "promoted":
-        return _all_to(rollout.candidate, shadows=[rollout.stable] if rollout.watch_until is not None else [])
+        if rollout.watch_until is None:
+            return _all_to(rollout.candidate)
+        return _all_to(rollout.candidate, shadows=[rollout.stable], shadow_share=REVERSE_SHARE)
     if rollout.state != "running":
         return _all_to(rollout.stable)
     step = rollout.step
@@ -37,8 +43,10 @@ def weights(rollout: Rollout) -> Routing:
         return _all_to(rollout.stable, shadows=[rollout.candidate] if step.looks_on else [])
     canary = step.weight * FULL // 100
     stable = ArmWeight(version=rollout.stable, weight=FULL - canary, arm="stable")
-    return Routing(arms=[stable, ArmWeight(version=rollout.candidate, weight=canary, arm="canary")], shadows=[])
+    arms = [stable, ArmWeight(version=rollout.candidate, weight=canary, arm="canary")]
+    return Routing(arms=arms, shadows=[], shadow_share=FULL)
 
 
-def _all_to(version: int, *, shadows: list[int] | None = None) -> Routing:
-    return Routing(arms=[ArmWeight(version=version, weight=FULL, arm="stable")], shadows=shadows or [])
+def _all_to(version: int, *, shadows: list[int] | None = None, shadow_share: int = FULL) -> Routing:
+    arm = ArmWeight(version=version, weight=FULL, arm="stable")
+    return Routing(arms=[arm], shadows=shadows or [], shadow_share=shadow_share)

@@ -382,11 +382,14 @@ def _shadow_work(
     route: Route, request: PredictRequest, ids: list[str], times: list[int], inputs: dict[str, list[Any]]
 ) -> ShadowWork | None:
     # A version the caller insisted on is answered by it alone: the rows would have no stable answer to pair with.
-    if not route.endpoint.shadows or request.version_override is not None:
+    endpoint = route.endpoint
+    if not endpoint.shadows or request.version_override is not None:
+        return None
+    if endpoint.shadow_share < FULL and position(f"shadow {endpoint.salt}", ids[0]) >= endpoint.shadow_share:
         return None
     return ShadowWork(
-        endpoint=route.endpoint.name,
-        served=tuple(route.served[version] for version in route.endpoint.shadows),
+        endpoint=endpoint.name,
+        served=tuple(route.served[version] for version in endpoint.shadows),
         inputs=inputs,
         matrix=request.matrix,
         is_text=request.is_text,

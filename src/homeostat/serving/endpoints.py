@@ -26,6 +26,7 @@ def set_routing(
     model: str,
     arms: Sequence[Arm],
     shadows: Sequence[int] = (),
+    shadow_share: int = FULL,
     sticky: str | None = None,
     salt: str | None = None,
     actor: str,
@@ -41,12 +42,19 @@ def set_routing(
     """
     _check_name(name)
     check_routing(arms, shadows)
+    if not 0 < shadow_share <= FULL:
+        raise Invalid(
+            f"shadows look at {shadow_share} of {FULL} requests",
+            field="shadow_share",
+            next_step="give a part above 0, or no shadows",
+        )
     before = find_endpoint(conn, name)
     endpoint = Endpoint(
         name=name,
         model=model,
         arms=tuple(arms),
         shadows=tuple(shadows),
+        shadow_share=shadow_share,
         salt=salt if salt is not None else (before.salt if before else new_id()),
         sticky=sticky if sticky is not None else (before.sticky if before else ""),
         generation=_next_generation(conn),

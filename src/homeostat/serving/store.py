@@ -14,6 +14,7 @@ serving_endpoints = sa.Table(
     sa.Column("salt", sa.String(64), nullable=False),
     sa.Column("sticky", sa.String(128), nullable=False),
     sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("shadow_share", sa.Integer, nullable=False, server_default="10000"),
 )
 
 serving_generation = sa.Table(

@@ -30,6 +30,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     arms: tuple[Arm, ...]
     shadows: tuple[int, ...] = ()
+    shadow_share: int = FULL
+    """Parts of 10,000 of the requests that shadows score, drawn by request id."""
     salt: str = ""
     """Decides which keys meet the canary; the same salt keeps them, a new one draws anew."""
     sticky: str = ""
