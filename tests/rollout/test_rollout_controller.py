@@ -137,8 +137,8 @@ def test_an_equally_good_candidate_walks_the_whole_plan(database: Database) -> N
     assert ended.ended_at is not None and 2 * DAY < ended.ended_at - START < 10 * DAY
     assert weights(ended) == {
         "arms": [{"version": 2, "weight": 10_000, "arm": "stable"}],
-        "shadows": [],
-        "shadow_share": 10_000,
+        "shadows": [1],
+        "shadow_share": 500,
     }
     with database.read() as conn:
         promoted = list_events(conn, kinds=("rollout.promoted",))[0]

@@ -62,7 +62,8 @@ def test_the_chance_of_a_false_rollback_is_shared_by_the_tests_that_are_on() -> 
     [
         "shadow >> canary(5, 25, 100)",
         'shadow(min_labels=500, margin=0.2) >> approval(horizon="2d") >> canary(1, 100, bake="0s")',
-        'blue_green(bake="30min", reverse_shadow="7d")',
+        'blue_green(reverse_shadow="0s")',
+        'blue_green(bake="30min", reverse_shadow="2d")',
         "ab(50, metric=\"log_loss\", margin=0.05, memory=\"500MB\") >> canary(75, 100, guards=('errors', 'slow'))",
         "approval",
     ],

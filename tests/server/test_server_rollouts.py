@@ -95,7 +95,7 @@ def test_any_registered_version_is_rolled_out_and_steered(place: Place) -> None:
     assert (baking["step"], baking["routing"]["shadows"]) == ("bake", [1])
     assert (place.client.model("late")["champion"], place.client.model("late")["challenger"]) == (2, None)
     assert place.rollouts.promote("late")["state"] == "promoted"
-    assert not place.endpoint()["shadows"]
+    assert (list(place.endpoint()["shadows"]), place.endpoint()["shadow_share"]) == ([1], 500)  # the reverse shadow
     assert [kind for kind, _, _ in place.events()] == [
         "rollout.started",
         "rollout.paused",

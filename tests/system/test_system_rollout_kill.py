@@ -29,7 +29,7 @@ WEIGHTS = {
     "canary 50 %": ({1: 50, 2: 50}, []),
     "approval": ({1: 50, 2: 50}, []),
     "bake": ({2: 100}, [1]),
-    "promoted": ({2: 100}, []),
+    "promoted": ({2: 100}, [1]),  # the reverse shadow
 }
 
 

@@ -75,13 +75,14 @@ class Engine:
             return TickReport(now=now, ingested=ingested, moved=tuple(moved), started=tuple(started))
 
     def look_at_rollouts(self) -> list[str]:
-        """Between two ticks: when a rollout is open, see what came and move it; returns what moved.
+        """Between two ticks: when a rollout is running, see what came and move it; returns what moved.
 
-        A rollout has to react within seconds. Without one this reads a row, and the workers' sizes.
+        A rollout has to react within seconds; a reverse shadow waits for labels, and a tick is soon enough. Without a
+        rollout this reads a row, and the workers' sizes.
         """
         with self._database.read() as conn:
-            is_open = bool(open_rollouts(conn))
-        if not is_open:
+            is_walking = any(state == "running" for _, state in open_rollouts(conn))
+        if not is_walking:
             self._memory.at_rest(self._workers())
             return []
         with self._lock:

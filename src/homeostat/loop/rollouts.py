@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from homeostat.ground.clock import MINUTE
 from homeostat.loop import releases
 from homeostat.loop.declaration import get_declaration, is_declared
 from homeostat.loop.observing import known_traffic, observe, slow_limit_of
@@ -78,8 +79,9 @@ def advance_rollouts(
     """Look at every open rollout once; returns what moved, as text."""
     with database.read() as conn:
         found = open_rollouts(conn)
-    states = workers(closely=bool(found))
-    if not found and memory is not None:
+    is_walking = any(state == "running" for _, state in found)
+    states = workers(closely=is_walking)
+    if not is_walking and memory is not None:
         memory.at_rest(states)
     moved, failed = [], []
     for rollout, _ in found:
@@ -107,7 +109,7 @@ def _advance(
             return None
         if rollout.state not in {"running", "promoted"}:
             return None
-        if _was_overtaken(conn, rollout):
+        if _was_overtaken(conn, rollout) or _was_just_seen(rollout, now=now):
             return None
         observation = observe(conn, rollout, now=now, label_seq=label_seq, states=states, memory=memory)
         decide = look if rollout.state == "running" else look_back
@@ -125,6 +127,13 @@ def _was_overtaken(conn: Connection, rollout: Rollout) -> bool:
         return False
     end_watches(conn, rollout.endpoint)
     return True
+
+
+def _was_just_seen(rollout: Rollout, *, now: int) -> bool:
+    """Looking back waits for labels: once a minute is enough, of a thousand models each for a week."""
+    if rollout.watch_until is None or now >= rollout.watch_until:
+        return False
+    return now - rollout.evidence.errors.last < MINUTE
 
 
 def _is_idle(rollout: Rollout, decision: Decision, *, now: int) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from inspect import signature
 from typing import Any, cast
 
+import msgspec
+
 from homeostat.ground.clock import format_duration
 from homeostat.ground.errors import Invalid
 from homeostat.ground.sizes import format_size, parse_size
@@ -124,7 +126,10 @@ def _heads(stage: Stage) -> tuple[str, list[str]]:
 
 def _default(stage: Stage) -> Stage:
     made = canary(5, 100) if isinstance(stage, Canary) else WORDS[_heads(stage)[0]]()
-    return made.stages[0]
+    default = made.stages[0]
+    if isinstance(stage, Released) and not stage.bake:  # nothing follows on no bake, so there is nothing to say of it
+        return msgspec.structs.replace(default, reverse_shadow=0)
+    return default
 
 
 _RELEASED = tuple(name for name in Released.__struct_fields__ if name not in {"horizon", "undecided"})

@@ -121,10 +121,10 @@ def list_rollouts(
 
 
 def open_rollouts(conn: Connection) -> list[tuple[str, str]]:
-    """(id, model) of the rollouts that want looks: running ones, and promoted ones that are still watched."""
+    """(id, state) of the rollouts that want looks: running ones, and promoted ones that are still watched."""
     wanted = sa.or_(_running, table.c.watch_until.is_not(None))
-    rows = conn.execute(sa.select(table.c.id, table.c.model).where(wanted).order_by(table.c.started_at, table.c.id))
-    return [(row.id, row.model) for row in rows]
+    rows = conn.execute(sa.select(table.c.id, table.c.state).where(wanted).order_by(table.c.started_at, table.c.id))
+    return [(row.id, row.state) for row in rows]
 
 
 def end_watches(conn: Connection, endpoint: str) -> None:

@@ -20,6 +20,8 @@ FALSE_ROLLBACK = 0.03
 ERRORS_WEIGHT = 3
 """How many other tests' share of that chance the test of errors has."""
 IN_BAKE = " in the bake"
+REVERSE_SHADOW = "7d"
+"""How long the version before still scores along after a bake, unless a plan says otherwise."""
 
 
 class Step(NamedTuple):
@@ -169,7 +171,7 @@ def canary(
     undecided: str = "hold",
     approve: bool = False,
     bake: str = "1h",
-    reverse_shadow: str = "0s",
+    reverse_shadow: str = "",
     guards: Sequence[str] = GUARDS,
     memory: str = "0B",
 ) -> Plan:
@@ -179,7 +181,8 @@ def canary(
     to be slow, to answer what is no valid output, or to lose more on its labels than the stable version does at the
     same time; and promoted when errors, slow and invalid answers are shown to be either near the stable's or below
     the limits. The horizon is that of each weight. After the promotion the old version stays warm for `bake`, and the
-    guards go on; for `reverse_shadow` after that it still scores along, so that late labels can tell.
+    guards go on; for `reverse_shadow` after that it still scores a part of the requests along, so that late labels can
+    tell: '7d' by default where there is a bake, '0s' for none.
 
     >>> canary(5, 50, 40, 100)
     Traceback (most recent call last):
@@ -194,7 +197,7 @@ def canary(
         slow_limit=slow_limit,
         undecided=undecided,
         bake=parse_duration(bake, field="bake"),
-        reverse_shadow=parse_duration(reverse_shadow, field="reverse_shadow"),
+        reverse_shadow=_looks_back(reverse_shadow, bake),
         guards=tuple(guards),
         memory=parse_size(memory, field="memory"),
     )
@@ -210,7 +213,7 @@ def blue_green(
     undecided: str = "hold",
     approve: bool = False,
     bake: str = "1h",
-    reverse_shadow: str = "0s",
+    reverse_shadow: str = "",
     guards: Sequence[str] = GUARDS,
     memory: str = "0B",
 ) -> Plan:
@@ -226,7 +229,7 @@ def blue_green(
         slow_limit=slow_limit,
         undecided=undecided,
         bake=parse_duration(bake, field="bake"),
-        reverse_shadow=parse_duration(reverse_shadow, field="reverse_shadow"),
+        reverse_shadow=_looks_back(reverse_shadow, bake),
         guards=tuple(guards),
         memory=parse_size(memory, field="memory"),
     )
@@ -245,7 +248,7 @@ def ab(
     undecided: str = "hold",
     approve: bool = False,
     bake: str = "1h",
-    reverse_shadow: str = "0s",
+    reverse_shadow: str = "",
     guards: Sequence[str] = GUARDS,
     memory: str = "0B",
 ) -> Plan:
@@ -265,7 +268,7 @@ def ab(
         slow_limit=slow_limit,
         undecided=undecided,
         bake=parse_duration(bake, field="bake"),
-        reverse_shadow=parse_duration(reverse_shadow, field="reverse_shadow"),
+        reverse_shadow=_looks_back(reverse_shadow, bake),
         guards=tuple(guards),
         memory=parse_size(memory, field="memory"),
     )
@@ -283,3 +286,9 @@ def approval(*, horizon: str = "7d", undecided: str = "hold") -> Plan:
 
 def _plan(stage: Stage, *, approve: bool) -> Plan:
     return Plan((stage,)) >> approval() if approve else Plan((stage,))
+
+
+def _looks_back(reverse_shadow: str, bake: str) -> int:
+    if not reverse_shadow:
+        reverse_shadow = REVERSE_SHADOW if parse_duration(bake, field="bake") else "0s"
+    return parse_duration(reverse_shadow, field="reverse_shadow")

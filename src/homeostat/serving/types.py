@@ -72,11 +72,6 @@ class PredictRequest(msgspec.Struct, kw_only=True):
     started: int = 0
     """`time.perf_counter_ns()` at that moment; latencies count from here."""
 
-    @property
-    def rows(self) -> int:
-        """How many rows it brought, as far as can be said before they are checked."""
-        return len(self.matrix) if self.matrix is not None else len(next(iter(self.inputs.values()), ()))
-
 
 class ShadowWork(msgspec.Struct, kw_only=True):
     """Rows that shadow versions score once the reply is out."""
