@@ -1,0 +1,1 @@
+"""Reports: a reference frame against a current one, in one call."""
