@@ -9,7 +9,7 @@ from test_monitoring_record import batch
 from homeostat.ground.clock import DAY, HOUR
 from homeostat.ground.errors import Invalid
 from homeostat.ground.records import FeatureColumn, Label
-from homeostat.monitoring.alarms import close_alarm, list_alarms, open_alarm
+from homeostat.monitoring.alarms import list_alarms, open_alarm
 from homeostat.monitoring.bins import fit_bins
 from homeostat.monitoring.labels import record_labels
 from homeostat.monitoring.record import record_batches
@@ -184,21 +184,6 @@ def test_an_alarm_about_something_no_longer_watched_is_closed(sqlite_database: D
     check(sqlite_database, errors(), DAY)
     with sqlite_database.read() as conn:
         assert list_alarms(conn, "m", is_open=True) == []
-
-
-def test_an_alarm_is_open_once_and_can_open_again_later(database: Database) -> None:
-    with database.write() as conn:
-        first = open_alarm(conn, "m", "errors", "rate", evidence={"rate": 0.5}, at=1)
-        assert open_alarm(conn, "m", "errors", "rate", evidence={"rate": 0.9}, at=2) == first
-        closed = close_alarm(conn, "m", "errors", "rate", evidence={}, at=3)
-        assert closed is not None and (closed.id, closed.closed_at) == (first.id, 3)
-        assert close_alarm(conn, "m", "errors", "rate", evidence={}, at=4) is None
-        again = open_alarm(conn, "m", "errors", "rate", evidence={}, at=5)
-        assert again.id != first.id
-        assert list_alarms(conn, "m", is_open=False) == [closed]
-        assert list_alarms(conn) == [closed, again]
-        kinds = [event.kind for event in list_events(conn, subject="m")]
-    assert kinds == ["alarm.opened", "alarm.closed", "alarm.opened"]
 
 
 def test_rules_survive_json() -> None:

@@ -135,6 +135,17 @@ alarms = sa.Table(
     sa.Column("opened_at", sa.BigInteger, nullable=False),
     sa.Column("closed_at", sa.BigInteger, nullable=True),
     sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Column("latest", sa.JSON(none_as_null=True), nullable=True),
+    sa.Column("severity", sa.String(8), nullable=False, server_default="warn"),
+    sa.Column("count", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("last_seen", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("since", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("reopened", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("acknowledged_by", sa.String(200), nullable=True),
+    sa.Column("acknowledged_at", sa.BigInteger, nullable=True),
+    sa.Column("comment", sa.Text, nullable=False, server_default=""),
+    sa.Column("muted_until", sa.BigInteger, nullable=True),
+    sa.Column("closed_by", sa.String(200), nullable=False, server_default=""),
     sa.Index("ix_monitoring_alarms_model_opened_at", "model", "opened_at"),
 )
 _open = alarms.c.closed_at.is_(None)
@@ -147,3 +158,44 @@ sa.Index(
     sqlite_where=_open,
     postgresql_where=_open,
 )
+
+channels = sa.Table(
+    "monitoring_channels",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("name", sa.String(128), nullable=False, unique=True),
+    # In clear text, with the passwords that are in it: a message is sent with it. No view and no `repr` holds it.
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("wants", sa.JSON, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+)
+"""Who is told of alarms, and of which."""
+
+notices = sa.Table(
+    "monitoring_notices",
+    metadata,
+    sa.Column("channel", sa.String(32), primary_key=True),
+    sa.Column("alarm", sa.String(32), primary_key=True),
+    sa.Column("severity", sa.String(8), nullable=False),
+    sa.Column("reopened", sa.Integer, nullable=False),
+    sa.Column("acknowledged_at", sa.BigInteger, nullable=True),
+    sa.Column("closed_at", sa.BigInteger, nullable=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("message", sa.String(32), nullable=False),
+    sa.Index("ix_monitoring_notices_alarm", "alarm"),
+)
+"""What a channel was told last of an alarm; `message` is the outbox's."""
+
+findings = sa.Table(
+    "monitoring_findings",
+    metadata,
+    sa.Column("model", sa.String(128), primary_key=True),
+    sa.Column("kind", sa.String(40), primary_key=True),
+    sa.Column("subject", sa.String(200), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+"""What the newest check of a model said, for whoever looks between two checks."""

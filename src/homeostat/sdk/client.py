@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from homeostat.sdk.alarms import AlarmClient, ChannelClient
 from homeostat.sdk.registry_client import RegistryClient
 from homeostat.sdk.rollouts import RolloutClient
 from homeostat.sdk.tracking_client import TrackingClient
@@ -34,6 +35,16 @@ class Client(Protocol):
     @property
     def rollouts(self) -> RolloutClient:
         """Starting, watching, pausing, promoting, approving, aborting rollouts; simulating one."""
+        ...
+
+    @property
+    def alarms(self) -> AlarmClient:
+        """What is wrong: listing, acknowledging, muting, closing."""
+        ...
+
+    @property
+    def channels(self) -> ChannelClient:
+        """Who is told of alarms."""
         ...
 
     def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:

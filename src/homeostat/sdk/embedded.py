@@ -12,6 +12,8 @@ from homeostat.ground.settings import Settings
 from homeostat.loop.apply import apply_file
 from homeostat.loop.engine import Engine, log_folder
 from homeostat.loop.parity import check_logged_vectors
+from homeostat.sdk.alarms import AlarmClient, ChannelClient
+from homeostat.sdk.alarms_embedded import EmbeddedAlarms, EmbeddedChannels
 from homeostat.sdk.client import Moment, Progress
 from homeostat.sdk.follow import follow_cycle
 from homeostat.sdk.label_rows import content_type, labels_body, moment
@@ -37,6 +39,8 @@ class Embedded:
         self.tracking: TrackingClient = EmbeddedTracking(self._service.tracking)
         self.registry: RegistryClient = EmbeddedRegistry(self._service.registry, self._service.blobs)
         self.rollouts: RolloutClient = EmbeddedRollouts(self._service.rollouts)
+        self.alarms: AlarmClient = EmbeddedAlarms(self._service.alarms)
+        self.channels: ChannelClient = EmbeddedChannels(self._service.channels)
 
     def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
         service = self._service

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from homeostat.ground import errors
+from homeostat.sdk.alarms import AlarmClient, ChannelClient
+from homeostat.sdk.alarms_remote import RemoteAlarms, RemoteChannels
 from homeostat.sdk.client import Moment, Progress
 from homeostat.sdk.follow import follow_cycle
 from homeostat.sdk.http import Http
@@ -30,6 +32,8 @@ class Remote:
         self.tracking: TrackingClient = RemoteTracking(self._http)
         self.registry: RegistryClient = RemoteRegistry(self._http, ServerUpload(url, token=token))
         self.rollouts: RolloutClient = RemoteRollouts(self._http)
+        self.alarms: AlarmClient = RemoteAlarms(self._http)
+        self.channels: ChannelClient = RemoteChannels(self._http)
 
     def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
         raise errors.Denied(

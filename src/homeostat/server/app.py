@@ -16,10 +16,12 @@ from homeostat.registry.keys import signing_key, trusted
 from homeostat.server import errors
 from homeostat.server.access import Access, provide_identity
 from homeostat.server.access_routes import build_access_routes
+from homeostat.server.alarm_routes import build_alarm_routes
 from homeostat.server.dispatch import Dispatch
 from homeostat.server.guard import Door
 from homeostat.server.import_routes import build_import_routes
 from homeostat.server.label_routes import build_label_routes
+from homeostat.server.notify_routes import build_notify_routes
 from homeostat.server.permissions import PermissionTable, mlflow_rule, plain_rule, prediction_rule
 from homeostat.server.prediction_routes import build_prediction_routes
 from homeostat.server.proxy import PredictionProxy
@@ -44,6 +46,8 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], w
         *build_import_routes(intake),
         *build_label_routes(service.labels),
         *build_prediction_routes(service.predictions),
+        *build_alarm_routes(service.alarms),
+        *build_notify_routes(service.channels),
     ]
     app = Litestar(
         # All at once: a handler that is registered again for the next method of its path is wrapped anew each time,

@@ -19,8 +19,10 @@ from homeostat.loop.webhooks import WebhookChange
 from homeostat.monitoring.accuracy import counts
 from homeostat.monitoring.labels import count_waiting
 from homeostat.server import tokens
+from homeostat.server.alarms import Alarms
 from homeostat.server.authenticate import Keyring
 from homeostat.server.bodies import CycleBody, RowsBody, TokenBody, WebhookBody
+from homeostat.server.channels import Channels
 from homeostat.server.labels import Labels
 from homeostat.server.predictions import Predictions
 from homeostat.server.registry import Registry
@@ -51,6 +53,8 @@ class Service:
         uploads = Uploads(settings.home_path / "uploads", self.blobs)
         self.tracking = Tracking(self.database, self.blobs, uploads, self.clock)
         self.labels = Labels(self.database, self.clock, settings)
+        self.alarms = Alarms(self.database, self.clock)
+        self.channels = Channels(self.database, self.clock, allowed=self.webhook_allow)
         self.predictions = Predictions(self.database, self.blobs, settings)
         self.registry = Registry(self.database, self.blobs, self.clock, settings)
         self.rollouts = Rollouts(self.database, self.clock, self.registry.inspection)

@@ -16,6 +16,7 @@ from homeostat.ground.clock import SECOND, DrivenClock, SystemClock, parse_durat
 from homeostat.ground.errors import HomeostatError
 from homeostat.ground.settings import Settings
 from homeostat.loop.engine import Engine
+from homeostat.loop.notifying import deliver_news, note_news
 from homeostat.loop.workers import WorkerState
 from homeostat.server.app import build_app
 from homeostat.server.guard import check_bind, is_loopback
@@ -31,6 +32,8 @@ from homeostat.tracking.spool.at_home import take_in_leftovers
 
 ROLLOUT_SECONDS = 2.0
 """How often open rollouts are looked at, whatever the tick."""
+NEWS_SECONDS = 2.0
+"""How often alarms are looked at for those who are to be told of them."""
 
 
 class Home:
@@ -56,6 +59,7 @@ class Home:
             self._thread("cycles", self.engine.run_cycles, min(every, 1.0))
             self._thread("rollouts", self.engine.look_at_rollouts, min(every, ROLLOUT_SECONDS))
         self._thread("webhooks", lambda: send_due(self.service.database, self.settings), 0.5)
+        self._thread("notifications", self._tell, NEWS_SECONDS)
         self._thread("spools", self._take_in_spools, 5.0)
 
     def stop(self) -> None:
@@ -68,6 +72,11 @@ class Home:
         if self.engine.run_cycles() or report.moved:
             self.supervisor.settle(self.service.generation())
         return msgspec.to_builtins(report) | {"now": to_iso(report.now)}  # type: ignore[no-any-return]
+
+    def _tell(self) -> None:
+        """Tell channels of alarms."""
+        note_news(self.service.database, self.service.clock.now())
+        deliver_news(self.service.database, allowed=self.service.webhook_allow)
 
     def _worker_states(self, *, closely: bool = False) -> list[WorkerState]:
         supervisor = self.supervisor

@@ -11,6 +11,7 @@ from homeostat.ground.outbound import parse_allowed, post
 from homeostat.ground.settings import Settings
 from homeostat.loop.webhook_delivery import deliver, example_body, fan_out
 from homeostat.loop.webhooks import Webhook, topic_of
+from homeostat.monitoring.notify.channels import topic_of as topic_of_channel
 from homeostat.store.database import Database
 from homeostat.store.outbox import Message, deliver_due, due_topics
 
@@ -41,5 +42,6 @@ def _send_to_operator(database: Database, url: str) -> int:
             raise Unavailable(f"answered {answer.status}")
 
     with database.read() as conn:
-        topics = [topic for topic in due_topics(conn) if not topic.startswith(topic_of(""))]
+        others = (topic_of(""), topic_of_channel(""))
+        topics = [topic for topic in due_topics(conn) if not topic.startswith(others)]
     return sum(deliver_due(database, send, topic=topic) for topic in topics)

@@ -3,7 +3,7 @@
 A message carries its id, so a receiver that got it twice can tell. Delivery backs off and gives up after a day.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -39,6 +39,14 @@ class Message(msgspec.Struct, frozen=True):
     payload: dict[str, Any]
 
 
+class Delivery(msgspec.Struct, frozen=True):
+    """Where a message stands: 'waiting', 'sent' or 'dead', and what came of the last attempt."""
+
+    state: str
+    attempts: int
+    error: str
+
+
 def enqueue(connection: Connection, topic: str, payload: dict[str, Any]) -> str:
     """Put a message into the outbox within the caller's transaction."""
     message_id = new_id()
@@ -62,6 +70,24 @@ def due_topics(connection: Connection) -> list[str]:
     """The topics that have something to send now."""
     query = sa.select(outbox.c.topic).where(_due(connection)).distinct().order_by(outbox.c.topic)
     return list(connection.execute(query).scalars())
+
+
+def message_states(connection: Connection, ids: Iterable[str]) -> dict[str, Delivery]:
+    """Where these messages stand, for those that are there."""
+    wanted = sorted(set(ids))
+    found: dict[str, Delivery] = {}
+    for start in range(0, len(wanted), 500):
+        query = outbox.select().where(outbox.c.id.in_(wanted[start : start + 500]))
+        for row in connection.execute(query):
+            found[row.id] = Delivery(row.state, row.attempts, row.error)
+    return found
+
+
+def count_messages(connection: Connection, prefix: str) -> dict[str, int]:
+    """How many messages of topics that begin so stand where."""
+    same = outbox.c.topic.startswith(prefix, autoescape=True)
+    query = sa.select(outbox.c.state, sa.func.count()).where(same).group_by(outbox.c.state)
+    return {str(state): int(count) for state, count in connection.execute(query)}
 
 
 def drop_waiting(connection: Connection, topic: str) -> int:
