@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from homeostat.ground.access import LOCAL
+from homeostat.ground.errors import Invalid
 from homeostat.sdk.alarms import Plain
 from homeostat.sdk.registry_bodies import checked_body
 from homeostat.server.alarms import AckBody, Alarms, MuteBody, WordBody
@@ -44,8 +47,12 @@ class EmbeddedChannels:
         self._verbs = verbs
 
     def add(self, name: str, url: str, *, changes: Sequence[str] = (), **wants: Any) -> Plain:
-        given = wants | ({"changes": list(changes)} if changes else {})
-        return self._verbs.add(checked_body(ChannelBody, name=name, url=url, **given), actor=LOCAL.name)
+        given = {"name": name, "url": url} | wants | ({"changes": list(changes)} if changes else {})
+        try:
+            body = msgspec.convert(given, ChannelBody)
+        except msgspec.ValidationError as error:
+            raise Invalid(str(error), field=str(error).rpartition("`$.")[2].partition("`")[0]) from error
+        return self._verbs.add(body, actor=LOCAL.name)
 
     def list(self) -> list[Plain]:
         return self._verbs.list()

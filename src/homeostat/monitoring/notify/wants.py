@@ -102,5 +102,5 @@ def _zone(name: str) -> tzinfo:
         return UTC  # there without a table of zones
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError) as error:  # not there, or no name at all
+    except (KeyError, OSError, ValueError) as error:  # not there, or no name at all
         raise Invalid(f"{name!r:.60} is no time zone", field="zone", next_step="write it like Europe/Berlin") from error
