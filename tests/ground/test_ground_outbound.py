@@ -18,7 +18,10 @@ def answering(*answers: bytes, pause: float = 0.0) -> Iterator[tuple[int, list[b
 
         def serve() -> None:
             for answer in answers:
-                connection, _ = listener.accept()
+                try:
+                    connection, _ = listener.accept()
+                except OSError:  # nobody came, and the test is over
+                    return
                 with connection:
                     request = connection.recv(65536)
                     if b"Content-Length: 7" in request and not request.endswith(b"}"):
