@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from sqlalchemy.engine import Connection
 
-from homeostat.ground.clock import DAY, SECOND, Clock, DrivenClock, parse_duration
+from homeostat.ground.clock import DAY, SECOND, Clock, DrivenClock, SystemClock, parse_duration
 from homeostat.ground.settings import Settings
 from homeostat.loop.cycle import CycleSteps, start_cycle
 from homeostat.loop.declaration import Declaration, list_declarations
@@ -15,6 +15,8 @@ from homeostat.loop.durable import Worker
 from homeostat.loop.ingest import Ingester
 from homeostat.loop.key_index import SECONDS_A_LOOK, index_log
 from homeostat.loop.log_retention import drop_old_predictions
+from homeostat.loop.monitors import watch_monitors
+from homeostat.loop.posted_log import PostedLog
 from homeostat.loop.rollouts import advance_rollouts
 from homeostat.loop.watch import due_cause, watch_model
 from homeostat.loop.workers import MemoryWatch, Workers, no_workers
@@ -53,6 +55,7 @@ class Engine:
         self._blobs = blobs
         self._settings = settings
         self._ingester = Ingester(database, blobs, log_folder(settings))
+        self._posted = PostedLog(database, blobs)
         self._watched: dict[str, int] = {}
         self._lock = threading.Lock()
         steps = CycleSteps(database, blobs, settings, clock)
@@ -69,8 +72,10 @@ class Engine:
         with self._lock:
             now = self._clock.now()
             ingested, moved = self._take_in_and_move(now)
+            self._posted.seal(now=SystemClock().now(), at_once=isinstance(self._clock, DrivenClock))
             self._index_keys()
             started = self._look_after_models(now)
+            watch_monitors(self._database, now=now)
             drop_old_predictions(self._database, self._blobs, self._settings, now=now)
             return TickReport(now=now, ingested=ingested, moved=tuple(moved), started=tuple(started))
 

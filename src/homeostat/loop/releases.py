@@ -31,6 +31,8 @@ from homeostat.store.outbox import enqueue
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+ELSEWHERE = "elsewhere"
+"""Flavor of versions without a package: they are served elsewhere, and watched here."""
 
 
 def champion_number(conn: Connection, model: str) -> int | None:
@@ -155,7 +157,8 @@ def _without_champion(conn: Connection, model: str, *, at: int, actor: str, reas
 
 def can_serve(version: ModelVersion) -> bool:
     """Whether a version can go into service: what it answers is known, and its model's name can be an endpoint's."""
-    return bool(version.signature.task) and is_endpoint_name(version.model)
+    is_here = version.package.flavor != ELSEWHERE
+    return is_here and bool(version.signature.task) and is_endpoint_name(version.model)
 
 
 def check_answers(version: ModelVersion) -> None:
@@ -164,6 +167,12 @@ def check_answers(version: ModelVersion) -> None:
     Raises:
         Refused: saying why not, or that nobody has looked.
     """
+    if version.package.flavor == ELSEWHERE:
+        raise Refused(
+            f"{version.ref} is served elsewhere and only watched here: it has no package",
+            field="version",
+            next_step="register its package to serve it: homeostat model register",
+        )
     if version.signature.task:
         return
     why = version.signature.obstacle or "it was registered without the features it takes, and nobody has looked at it"

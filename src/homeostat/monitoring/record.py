@@ -39,7 +39,8 @@ def record_batches(
     misfits = _record_profiles(conn, scored, bins)
     misfits |= {id(batch) for batch in scored if not _is_valid(batch, probabilities)}
     _record_traffic(conn, batches, slow_us, misfits)
-    _record_latency(conn, [batch for batch in batches if batch.status == "ok"], batches)
+    timed = [batch for batch in batches if batch.status == "ok" and batch.latency_us >= 0]  # below: nobody knows
+    _record_latency(conn, timed, batches)
     return new
 
 

@@ -23,6 +23,7 @@ from homeostat.server.alarms import Alarms
 from homeostat.server.authenticate import Keyring
 from homeostat.server.bodies import CycleBody, RowsBody, TokenBody, WebhookBody
 from homeostat.server.channels import Channels
+from homeostat.server.intake import Intake
 from homeostat.server.labels import Labels
 from homeostat.server.predictions import Predictions
 from homeostat.server.registry import Registry
@@ -55,6 +56,7 @@ class Service:
         self.labels = Labels(self.database, self.clock, settings)
         self.alarms = Alarms(self.database, self.clock)
         self.channels = Channels(self.database, self.clock, allowed=self.webhook_allow)
+        self.intake = Intake(self.database, self.clock)
         self.predictions = Predictions(self.database, self.blobs, settings)
         self.registry = Registry(self.database, self.blobs, self.clock, settings)
         self.rollouts = Rollouts(self.database, self.clock, self.registry.inspection)

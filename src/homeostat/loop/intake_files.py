@@ -1,0 +1,273 @@
+"""Rows that somebody else's model answered, chunk by chunk and never whole in memory, from whatever form they come in.
+
+NDJSON and CSV are read here. Parquet and Arrow go through a child process (`intake_child`), for the libraries that read
+tables abort on some that were made to.
+"""
+
+import csv
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from homeostat.ground.errors import Invalid, TooLarge
+
+CHUNK = 5_000
+"""Rows that are read, checked and kept together."""
+MAX_LINE = 1 << 20
+"""Bytes of a line of text: a row has hundreds of features at most."""
+TABLE_SECONDS = 900.0
+"""How long a table may take to be read."""
+NDJSON, CSV, PARQUET, ARROW_STREAM, ARROW_FILE = "ndjson", "csv", "parquet", "arrow stream", "arrow file"
+FEATURES = "features"
+"""A row may keep its features apart under this name, or beside the rest."""
+
+
+class RowError(msgspec.Struct, frozen=True):
+    """A row that cannot be kept: where it stands, what is wrong with it."""
+
+    row: str
+    field: str
+    error: str
+
+
+class Chunk(NamedTuple):
+    """Some rows as columns. Missing values are None; times in tables are microseconds."""
+
+    columns: dict[str, list[Any]]
+    places: Sequence[int]
+    """Where each row stands: its number, from 1, or its line."""
+    called: str = "row"
+    is_text: bool = False
+    """Every value is text, as CSV has it."""
+    bad: tuple[RowError, ...] = ()
+    """Rows that are no rows."""
+    times: frozenset[str] = frozenset()
+    """Columns whose type says that they are times."""
+    skipped: tuple[str, ...] = ()
+    """Columns of types that no feature has."""
+
+
+Chunks = Callable[[], Iterator[Chunk]]
+"""The rows, from the beginning each time."""
+
+
+def chunks_of_rows(rows: Iterable[Any], *, called: str = "rows") -> Iterator[Chunk]:
+    """Rows that came as JSON objects: each one's place is its number, from 0, as JSON counts."""
+    yield from _chunks(((place, row) for place, row in enumerate(rows)), called)
+
+
+def chunks_of_columns(columns: dict[str, list[Any]]) -> Iterator[Chunk]:
+    """Columns that came as JSON lists.
+
+    Raises:
+        Invalid: when they are not of one length.
+    """
+    count = len(next(iter(columns.values()), []))
+    uneven = next((name for name, values in columns.items() if len(values) != count), None)
+    if uneven is not None:
+        raise Invalid(
+            f"column {uneven!r:.80} has {len(columns[uneven])} values, the first has {count}",
+            field=uneven[:80],
+            next_step="send columns of one length",
+        )
+    for start in range(0, count, CHUNK):
+        part = {name: values[start : start + CHUNK] for name, values in columns.items()}
+        yield Chunk(part, range(start, min(start + CHUNK, count)), "rows")
+
+
+@contextmanager
+def open_chunks(path: Path, kind: str) -> Iterator[Chunks]:
+    """The rows of a file, to be read as often as needed while the block lasts.
+
+    Raises:
+        Invalid: when it is no file of that kind.
+        TooLarge: when it holds more than can be read.
+    """
+    if kind == NDJSON:
+        yield lambda: _ndjson(path)
+    elif kind == CSV:
+        yield lambda: _csv(path)
+    else:
+        with tempfile.NamedTemporaryFile(prefix="homeostat-rows-") as unpacked:
+            _unpack(path, kind, Path(unpacked.name))
+            yield lambda: _packed(Path(unpacked.name))
+
+
+# Text ----------------------------------------------------------------------------------------------------------------
+
+_decode_row = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _ndjson(path: Path) -> Iterator[Chunk]:
+    yield from _chunks(_lines(path), "line")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    with path.open("rb") as source:
+        number = 0
+        while line := source.readline(MAX_LINE + 1):
+            number += 1
+            if len(line) > MAX_LINE:
+                raise TooLarge(
+                    f"line {number} is longer than {MAX_LINE} bytes", field="body", next_step="send one row a line"
+                )
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if line.strip():
+                yield number, _json_row(line)
+
+
+def _json_row(line: bytes) -> dict[str, Any] | Invalid:
+    try:
+        return _decode_row(line)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Invalid(f"it is no JSON object ({error})", field="body", next_step="send one JSON object a line")
+
+
+def _csv(path: Path) -> Iterator[Chunk]:
+    with path.open("r", encoding="utf-8-sig", newline="") as source:
+        reader = csv.reader(_bounded(source), strict=True)
+        try:
+            names = [name.strip() for name in next(reader, [])]
+            _check_names(names)
+            yield from _csv_chunks(reader, names)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise Invalid(
+                f"line {reader.line_num + 1} is no CSV: {error}", field="body", next_step="send UTF-8 with commas"
+            ) from error
+
+
+def _csv_chunks(reader: Any, names: list[str]) -> Iterator[Chunk]:  # csv has no name for its readers
+    cells = ((reader.line_num, line) for line in reader if line)
+    while some := list(islice(cells, CHUNK)):
+        good = [(number, line) for number, line in some if len(line) == len(names)]
+        bad = tuple(
+            RowError(f"line {number}", "body", f"it has {len(line)} cells, the header has {len(names)}")
+            for number, line in some
+            if len(line) != len(names)
+        )
+        columns = zip(*(line for _number, line in good), strict=True) if good else [()] * len(names)
+        values = [[cell if cell != "" else None for cell in column] for column in columns]
+        yield Chunk(
+            dict(zip(names, values, strict=True)), [number for number, _line in good], "line", is_text=True, bad=bad
+        )
+
+
+def _check_names(names: Sequence[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None or "" in names or not names:
+        raise Invalid(
+            f"column {twice!r:.80} comes twice" if twice else "a column has no name",
+            field="body",
+            next_step="name each column once, in the first line",
+        )
+
+
+def _bounded(source: io.TextIOWrapper) -> Iterator[str]:
+    number = 0
+    while line := source.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            raise TooLarge(
+                f"line {number} is longer than {MAX_LINE} characters", field="body", next_step="send one row a line"
+            )
+        yield line
+
+
+def _chunks(rows: Iterator[tuple[int, Any]], called: str) -> Iterator[Chunk]:
+    while some := list(islice(rows, CHUNK)):
+        good = [(number, row) for number, row in some if isinstance(row, dict)]
+        bad = tuple(_bad_row(number, row, called) for number, row in some if not isinstance(row, dict))
+        flat = [_flat(row) for _number, row in good]
+        names = dict.fromkeys(name for row in flat for name in row)
+        columns = {name: [row.get(name) for row in flat] for name in names}
+        yield Chunk(columns, [number for number, _row in good], called, bad=bad)
+
+
+def _bad_row(number: int, row: Any, called: str) -> RowError:
+    if isinstance(row, Invalid):
+        return RowError(place_of(called, number), row.field, row.message)
+    return RowError(place_of(called, number), "body", f"it is {type(row).__name__}, not an object")
+
+
+def place_of(called: str, number: int) -> str:
+    """How a row is named.
+
+    >>> place_of("line", 7), place_of("rows", 0)
+    ('line 7', 'rows[0]')
+    """
+    return f"rows[{number}]" if called == "rows" else f"{called} {number}"
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    features = row.get(FEATURES)
+    if not isinstance(features, dict):
+        return row
+    return {name: value for name, value in row.items() if name != FEATURES} | features
+
+
+# Tables --------------------------------------------------------------------------------------------------------------
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What the child says of a table before its rows."""
+
+    times: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a table could not be read, as the child says it."""
+
+    code: str
+    message: str
+    field: str
+    next_step: str
+
+
+def _unpack(path: Path, kind: str, target: Path) -> None:
+    command = [sys.executable, "-m", "homeostat.loop.intake_child", kind, str(path), str(target)]
+    environment = os.environ | {"POLARS_MAX_THREADS": "1", "RUST_BACKTRACE": "0"}
+    try:
+        done = subprocess.run(command, capture_output=True, env=environment, timeout=TABLE_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise TooLarge(
+            f"the table could not be read in {TABLE_SECONDS:.0f} s", field="body", next_step="send it in parts"
+        ) from error
+    if done.returncode == 0:
+        return
+    try:
+        told = msgspec.json.decode(done.stdout, type=Failure)
+    except msgspec.DecodeError as error:  # it was killed, or ended itself
+        raise Invalid(
+            f"the body cannot be read as {kind}", field="body", next_step="send the form that Content-Type names"
+        ) from error
+    raise (TooLarge if told.code == TooLarge.code else Invalid)(
+        told.message, field=told.field, next_step=told.next_step
+    )
+
+
+def _packed(path: Path) -> Iterator[Chunk]:
+    """What the child wrote: a head, then chunks, each behind its length."""
+    with path.open("rb") as source:
+        head = msgspec.msgpack.decode(_piece(source), type=Head)
+        first = 1
+        while piece := _piece(source):
+            columns = msgspec.msgpack.decode(piece, type=dict[str, list[Any]])
+            count = len(next(iter(columns.values()), []))
+            yield Chunk(columns, range(first, first + count), times=frozenset(head.times), skipped=head.skipped)
+            first += count
+
+
+def _piece(source: io.BufferedReader) -> bytes:
+    size = source.read(4)
+    return source.read(int.from_bytes(size, "little")) if size else b""
