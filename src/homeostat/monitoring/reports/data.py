@@ -4,7 +4,7 @@ Whatever comes in is held as Polars columns, without copying where memory can be
 changed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -213,12 +213,12 @@ def read_frame(data: Any, *, name: str) -> pl.DataFrame:
     raise Invalid(
         f"{name} is a {type(data).__name__}, which is no frame",
         field=name,
-        next_step="give a pandas or Polars DataFrame, an Arrow table, a dict of columns, or the path of a Parquet or CSV file",
+        next_step="give a pandas or Polars DataFrame, an Arrow table, a dict of columns, or a path of Parquet or CSV",
     )
 
 
 def _from_file(path: Path, name: str) -> pl.DataFrame:
-    readers = {
+    readers: dict[str, Callable[[Path], pl.DataFrame]] = {
         ".parquet": pl.read_parquet,
         ".csv": pl.read_csv,
         ".ndjson": pl.read_ndjson,

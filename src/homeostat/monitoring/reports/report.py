@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from blake3 import blake3
 
 from homeostat.ground.errors import Conflict, Invalid
 from homeostat.monitoring.reports.conditions import Check
 from homeostat.monitoring.reports.data import Compared, DataDefinition, as_frame
 from homeostat.monitoring.reports.mapping import definition_of
 from homeostat.monitoring.reports.section import Metric, MetricResult, Section, plain
+
+Values = dict[str, Any]
 
 MODES = ("calibrated", "evidently")
 STATUSES = ("ok", "insufficient", "alarm")
@@ -31,7 +34,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     current_rows: int
     reference_rows: int | None
     sections: tuple[Section, ...]
-    metadata: dict[str, Any] = {}
+    metadata: Values = {}
     tags: tuple[str, ...] = ()
     include_tests: bool = False
 
@@ -56,7 +59,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(check for section in self.sections for check in section.checks)
 
     @property
-    def tests_results(self) -> list[dict[str, Any]]:
+    def tests_results(self) -> list[Values]:
         """The verdicts of conditions, as in `dict()["tests"]`."""
         return [_check_dict(check) for check in self.checks]
 
@@ -64,11 +67,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     def metric_results(self) -> list[MetricResult]:
         return [result for section in self.sections for result in section.results]
 
-    def dict(self) -> dict[str, Any]:
+    def dict(self) -> Values:
         """The current shape: {"metrics": [{"id", "metric_name", "config", "value"}, ...], "tests": [...]}."""
         return {"metrics": [_metric_dict(result) for result in self.metric_results], "tests": self.tests_results}
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Values:
         """The older shape: {"metrics": [{"metric": "DatasetDriftMetric", "result": {...}}, ...]}."""
         return {"metrics": [plain(entry) for section in self.sections for entry in section.legacy]}
 
@@ -100,7 +103,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return self
 
     def as_dataframe(self) -> Any:
-        """The metrics, one row each: metric, its parameters, label, value. pandas where it is installed, else Polars."""
+        """The metrics, one row each (metric, parameters, label, value): pandas where it is installed, else Polars."""
         rows = [row for result in self.metric_results for row in _rows(result)]
         try:
             import pandas as pd
@@ -235,11 +238,11 @@ class Report:
             raise Conflict("the report has not been run", next_step="call run(current_data, reference_data) first")
         return self._last
 
-    def as_dict(self, include_render: bool = False, **_: Any) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002
+    def as_dict(self, include_render: bool = False, **_: Any) -> Values:  # noqa: ARG002, FBT001, FBT002
         """The last run in the older shape."""
         return self.last.as_dict()
 
-    def dict(self) -> dict[str, Any]:
+    def dict(self) -> Values:
         """The last run in the current shape."""
         return self.last.dict()
 
@@ -268,15 +271,15 @@ class Report:
         return self.last
 
     def _repr_html_(self) -> str:
-        return self.last._repr_html_()  # noqa: SLF001  our own
+        return self.last._repr_html_()
 
 
 def _flat(metrics: Sequence[Metric | Sequence[Metric]]) -> list[Metric]:
     flat: list[Metric] = []
     for metric in metrics if isinstance(metrics, Sequence) else [metrics]:
-        if isinstance(metric, Sequence) and not isinstance(metric, str):
+        if isinstance(metric, (list, tuple)):
             flat.extend(metric)
-        elif hasattr(metric, "compute"):
+        elif hasattr(metric, "compute") and not isinstance(metric, type):
             flat.append(metric)
         else:
             raise Invalid(
@@ -296,11 +299,9 @@ def _refuse_unknown(what: str, given: Mapping[str, Any], known: set[str]) -> Non
 
 
 def _metric_dict(result: MetricResult) -> dict[str, Any]:
-    from blake3 import blake3
-
     config = {"type": f"evidently:metric_v2:{result.kind}", **plain(result.params)}
     found = {
-        "id": blake3(result.name.encode()).hexdigest(length=16),
+        "id": _id(result.name),
         "metric_name": result.name,
         "config": config,
         "value": plain(result.value),
@@ -308,14 +309,19 @@ def _metric_dict(result: MetricResult) -> dict[str, Any]:
     return found | ({"homeostat": plain(result.extra)} if result.extra else {})
 
 
-def _check_dict(check: Check) -> dict[str, Any]:
-    from blake3 import blake3
+def _id(name: str) -> str:
+    return blake3(name.encode()).hexdigest(length=16)
 
+
+def _check_dict(check: Check) -> dict[str, Any]:
     return {
         "id": check.op,
         "name": check.name,
         "description": check.description,
-        "metric_config": {"metric_id": blake3(check.metric.encode()).hexdigest(length=16), "params": plain(check.params)},
+        "metric_config": {
+            "metric_id": blake3(check.metric.encode()).hexdigest(length=16),
+            "params": plain(check.params),
+        },
         "test_config": {"threshold": plain(check.bound)},
         "status": check.status,
         "value": plain(check.value),

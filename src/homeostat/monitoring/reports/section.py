@@ -1,15 +1,13 @@
 """What a metric or preset gives: values in both result shapes, checks, and blocks to look at."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from homeostat.monitoring.reports.blocks import Block
-
-if TYPE_CHECKING:
-    from homeostat.monitoring.reports.data import Compared
-    from homeostat.monitoring.reports.conditions import Check
+from homeostat.monitoring.reports.conditions import Check
+from homeostat.monitoring.reports.data import Compared
 
 
 class MetricResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +36,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     legacy: tuple[dict[str, Any], ...] = ()
     """Entries of the older shape (`as_dict()["metrics"]`): {'metric': 'DatasetDriftMetric', 'result': {...}}."""
     blocks: tuple[Block, ...] = ()
-    checks: tuple["Check", ...] = ()
+    checks: tuple[Check, ...] = ()
     """Verdicts of conditions, the user's own (`tests=[lt(5)]`) and with `include_tests` the default ones."""
     status: str = "ok"
     """'ok', 'alarm' or 'insufficient' (too little data is never 'ok')."""
@@ -49,7 +47,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 class Metric(Protocol):
     """What stands in `Report([...])`."""
 
-    def compute(self, data: "Compared") -> Section:
+    def compute(self, data: Compared) -> Section:
         """Look at the data; bad data is stated in the section, bad options raise `Invalid`."""
         ...
 
