@@ -34,6 +34,7 @@ COMMANDS = {
     "sync": ("homeostat.cli.sync", "sync", "Ship what runs have logged and no server has taken in yet."),
     "label": ("homeostat.cli.labels", "label", "Say what was true: one label, or a file of them."),
     "prediction": ("homeostat.cli.predictions", "prediction", "The prediction log: show, export."),
+    "report": ("homeostat.cli.report", "report", "Has the data moved? One file of rows against another."),
     "alarms": ("homeostat.cli.alarms", "alarms", "Alarms: list, show, ack, mute, unmute, close."),
     "notify": ("homeostat.cli.notify", "notify", "Who is told of alarms: add, ls, rm, test."),
     "token": ("homeostat.cli.tokens", "token", "API tokens: create, ls, revoke."),
