@@ -59,6 +59,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long before its time a prediction may have been made that a label by entity key is for."""
     keep_predictions: str = ""
     """How long the prediction log is kept, such as '90d'; empty: for ever."""
+    monitor_folders: str = ""
+    """Folders in which SQLite and Parquet files may lie that are read on a schedule, with commas; empty: none."""
+    metrics_columns: int = 10
+    """Columns a model that /metrics tells the drift of, beside those that have drifted."""
     max_body_mb: int = 16
     """Requests with a larger body are refused."""
     max_upload_mb: int = 65536

@@ -18,6 +18,7 @@ from homeostat.loop.log_retention import drop_old_predictions
 from homeostat.loop.monitors import watch_monitors
 from homeostat.loop.posted_log import PostedLog
 from homeostat.loop.rollouts import advance_rollouts
+from homeostat.loop.table_source import TableReader
 from homeostat.loop.watch import due_cause, watch_model
 from homeostat.loop.workers import MemoryWatch, Workers, no_workers
 from homeostat.monitoring.labels import label_high_water
@@ -56,6 +57,7 @@ class Engine:
         self._settings = settings
         self._ingester = Ingester(database, blobs, log_folder(settings))
         self._posted = PostedLog(database, blobs)
+        self.tables = TableReader(database, settings, clock)
         self._watched: dict[str, int] = {}
         self._lock = threading.Lock()
         steps = CycleSteps(database, blobs, settings, clock)
@@ -72,6 +74,8 @@ class Engine:
         with self._lock:
             now = self._clock.now()
             ingested, moved = self._take_in_and_move(now)
+            if isinstance(self._clock, DrivenClock):  # live, they have a thread of their own: a database may be slow
+                self.tables.look()
             self._posted.seal(now=SystemClock().now(), at_once=isinstance(self._clock, DrivenClock))
             self._index_keys()
             started = self._look_after_models(now)

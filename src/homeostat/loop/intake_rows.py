@@ -9,7 +9,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from homeostat.features.encoding import category_text
-from homeostat.ground.clock import SECOND, parse_moment, to_iso
+from homeostat.ground.clock import DAY, SECOND, Clock, DrivenClock, SystemClock, parse_moment, to_iso
 from homeostat.ground.errors import Invalid
 from homeostat.ground.records import PredictionBatch
 from homeostat.loop.intake_files import Chunk, RowError, place_of
@@ -23,6 +23,8 @@ UNKNOWN_LATENCY = -1
 MAX_ID = 128
 SKEW = 5 * SECOND
 """Two machines' clocks never agree: a time from this far ahead is of now."""
+REPLAYED = 31 * DAY
+"""The same for a driven clock: a replay tells what happened before it moves the clock there."""
 _MOST_LATENCY = 1e12
 _encode = msgspec.json.Encoder().encode
 
@@ -37,11 +39,11 @@ class ReadRows(msgspec.Struct):
 class RowReader:
     """Reads the rows of one request."""
 
-    def __init__(self, target: Target, *, now: int, received: int, latest: int | None = None) -> None:
+    def __init__(self, target: Target, *, now: int, latest: int, received: int) -> None:
         self._target = target
         self._now = now
         self._received = received
-        self._latest = now + SKEW if latest is None else latest
+        self._latest = latest
         self.ignored: dict[str, None] = {}
         """Columns that nothing reads."""
         self.missing: dict[str, None] = {}
@@ -268,6 +270,13 @@ class RowReader:
                 bad.setdefault(row, ("request_id", why))
             found.append(text)
         return found
+
+
+def reader_for(target: Target, clock: Clock) -> RowReader:
+    """A reader by the clock that decides."""
+    now = clock.now()
+    ahead = REPLAYED if isinstance(clock, DrivenClock) else SKEW
+    return RowReader(target, now=now, latest=now + ahead, received=SystemClock().now())
 
 
 def _statuses(said: Sequence[Any] | None, count: int, bad: Bad) -> list[str]:

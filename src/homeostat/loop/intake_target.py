@@ -51,11 +51,14 @@ class Target:
 
     def __init__(self, database: Database, model: str) -> None:
         self.model = model
+        self.mapping: dict[str, str] = {}
+        """Field to the name that a row has for it, where that is another."""
         self._database = database
         self._versions: dict[int, TargetVersion] = {}
         self._numbers: dict[Any, int] = {}
         with database.read() as conn:
             self.monitor: Monitor | None = find_monitor(conn, model)
+            self.rename(self.monitor.columns if self.monitor is not None else {})
             labelled = labelled_model(conn, model)
             self.truth: Truth = labelled.truth
             self.current = self._current(conn)
@@ -65,10 +68,9 @@ class Target:
             column for name, column in labelled.columns.items() if name not in self._versions[self.current].names
         )
 
-    @property
-    def mapping(self) -> dict[str, str]:
-        """Field to the name that a row has for it, where that is another."""
-        return self.monitor.columns if self.monitor is not None else {}
+    def rename(self, columns: dict[str, str]) -> None:
+        """Let rows have other names for these fields."""
+        self.mapping = self.mapping | columns
 
     def version(self, said: Any) -> TargetVersion:
         """The version that a row names: by its number here, or by the name it was registered under; None: the newest.

@@ -13,6 +13,7 @@ from homeostat.loop.durable import list_cycles
 from homeostat.loop.triggers import Condition, Drifted, OlderThan, Worse
 from homeostat.monitoring.accuracy import joined
 from homeostat.monitoring.alarms import list_alarms
+from homeostat.monitoring.findings import note_findings
 from homeostat.monitoring.rules import check_watch
 from homeostat.monitoring.types import Accuracy
 from homeostat.registry.types import ModelVersion
@@ -39,7 +40,7 @@ def watch_model(conn: Connection, declaration: Declaration, *, now: int) -> None
     if champion is None:
         return
     metrics = tuple({rule.metric for rule in declaration.watch if isinstance(rule, Accuracy)})
-    check_watch(
+    found = check_watch(
         conn,
         declaration.watch,
         model=declaration.model,
@@ -49,6 +50,7 @@ def watch_model(conn: Connection, declaration: Declaration, *, now: int) -> None
         metrics_fn=lambda y, score: compute(declaration.task, y, score, metrics),
         now=now,
     )
+    note_findings(conn, declaration.model, champion.version, found, at=now)
 
 
 def reference_metrics(version: ModelVersion) -> dict[str, float | None]:

@@ -25,6 +25,8 @@ SEVERITIES = ("info", "warn", "page")
 FLAP_WINDOW = 3 * DAY
 """An alarm that comes back sooner after it closed is the same one: rules are checked once a day, and a value that
 stands at its limit crosses it every other day."""
+FEED = "feed"
+"""Kind of alarms that no watch rule opens or closes: what a model is watched by does not come in."""
 MOST_TEXT = 2_000
 
 

@@ -12,7 +12,7 @@ from homeostat.ground.clock import DAY, to_iso
 from homeostat.ground.records import ColumnBins
 from homeostat.monitoring import health
 from homeostat.monitoring.accuracy import Joined, MetricsFn, joined
-from homeostat.monitoring.alarms import close_alarm, list_alarms, open_alarm
+from homeostat.monitoring.alarms import FEED, close_alarm, list_alarms, open_alarm
 from homeostat.monitoring.bins import Counts
 from homeostat.monitoring.drift import MIN_ROWS, ColumnDrift, DriftReport, compare, drift, first_day, profile
 from homeostat.monitoring.types import (
@@ -67,6 +67,7 @@ def check_watch(
 def _close_unwatched(conn: Connection, model: str, findings: Sequence[Finding], now: int) -> None:
     judged = {(finding.kind, finding.subject) for finding in findings}
     unknown = {finding.kind for finding in findings if not finding.subject}  # too few rows to name any column
+    unknown.add(FEED)
     for alarm in list_alarms(conn, model, is_open=True):
         if (alarm.kind, alarm.subject) not in judged and alarm.kind not in unknown:
             close_alarm(conn, model, alarm.kind, alarm.subject, evidence={"reason": "no longer watched"}, at=now)

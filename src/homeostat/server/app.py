@@ -22,6 +22,7 @@ from homeostat.server.guard import Door
 from homeostat.server.import_routes import build_import_routes
 from homeostat.server.intake_routes import build_intake_routes
 from homeostat.server.label_routes import build_label_routes
+from homeostat.server.metrics_routes import build_metrics_routes
 from homeostat.server.notify_routes import build_notify_routes
 from homeostat.server.permissions import PermissionTable, mlflow_rule, plain_rule, prediction_rule
 from homeostat.server.prediction_routes import build_prediction_routes
@@ -47,7 +48,8 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], w
         *build_import_routes(intake),
         *build_label_routes(service.labels),
         *build_prediction_routes(service.predictions),
-        *build_intake_routes(service.intake),
+        *build_intake_routes(service.intake, service.tables),
+        *build_metrics_routes(service),
         *build_alarm_routes(service.alarms),
         *build_notify_routes(service.channels),
     ]

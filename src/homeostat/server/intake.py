@@ -8,12 +8,12 @@ import msgspec
 
 from homeostat.evaluation.metrics import check_metric
 from homeostat.ground.access import LOCAL, Identity
-from homeostat.ground.clock import Clock, DrivenClock, SystemClock, to_iso
+from homeostat.ground.clock import Clock, SystemClock, to_iso
 from homeostat.ground.errors import Invalid, TooLarge
 from homeostat.ground.records import FeatureColumn, InputColumn, Signature
 from homeostat.loop.intake import Kept, keep_batches
 from homeostat.loop.intake_files import Chunk, Chunks, RowError, open_chunks
-from homeostat.loop.intake_rows import SKEW, ReadRows, RowReader
+from homeostat.loop.intake_rows import ReadRows, RowReader, reader_for
 from homeostat.loop.intake_target import FIELDS, Target
 from homeostat.loop.monitors import (
     Monitor,
@@ -29,7 +29,6 @@ from homeostat.monitoring.findings import noted_findings
 from homeostat.monitoring.truth import Truth
 from homeostat.registry.formats.answers import BINARY, MULTICLASS, TASKS
 from homeostat.server.intake_bodies import ColumnBody, MonitorBody, RowsBody
-from homeostat.server.label_reader import REPLAYED
 from homeostat.server.register_signature import said_signature
 from homeostat.server.registry_rules import actor_of, checked_text
 from homeostat.store.database import Database
@@ -66,7 +65,7 @@ class Intake:
 
     def _take(self, model: str, chunks: Chunks, *, partial: bool) -> Plain:
         target = Target(self._database, model)
-        reader = self._reader(target)
+        reader = reader_for(target, self._clock)
         if partial:
             return self._keep_what_is_right(target, reader, chunks())
         for total, _read in _counted(reader, chunks()):
@@ -94,11 +93,6 @@ class Intake:
                 with self._database.write() as conn:
                     kept += keep_batches(conn, target, read.batches, recorded=SystemClock().now())
         return _result(reader, kept) | {"refused": refused, "errors": msgspec.to_builtins(told)}
-
-    def _reader(self, target: Target) -> RowReader:
-        now = self._clock.now()
-        latest = now + (REPLAYED if isinstance(self._clock, DrivenClock) else SKEW)
-        return RowReader(target, now=now, received=SystemClock().now(), latest=latest)
 
     # Monitors.
 

@@ -1,4 +1,4 @@
-"""Routes of models that are served elsewhere: their predictions, their monitors."""
+"""Routes of models that are served elsewhere: their predictions, their monitors, tables that are read."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -10,24 +10,30 @@ from litestar import Request, delete, get, post
 from litestar.concurrency import sync_to_thread
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from homeostat.ground.access import Identity
 from homeostat.ground.errors import Invalid
 from homeostat.server.intake import Intake
-from homeostat.server.intake_bodies import MonitorBody, read_rows_body
+from homeostat.server.intake_bodies import MonitorBody, TableBody, read_rows_body
 from homeostat.server.label_files import KINDS
 from homeostat.server.permissions import HANDLER
+from homeostat.server.tables import Tables
 
 _JSON = {"", "application/json", "text/json"}
+ADMIN = {"needs": "admin"}
 UPLOAD = {"project": HANDLER, "takes_uploads": True, "but_json": True}
 
 Who = NamedDependency[Identity]
 Plain = dict[str, Any]
 
 
-def build_intake_routes(intake: Intake) -> list[HTTPRouteHandler]:
-    """Every route of predictions that come in, and of monitors."""
+def build_intake_routes(intake: Intake, tables: Tables) -> list[HTTPRouteHandler]:
+    """Every route of predictions that come in, of monitors and of tables."""
+    return [*_posting(intake), *_tables(tables)]
+
+
+def _posting(intake: Intake) -> list[HTTPRouteHandler]:
 
     @post(
         ["/api/predictions", "/predictions"],
@@ -91,6 +97,27 @@ def build_intake_routes(intake: Intake) -> list[HTTPRouteHandler]:
         return intake.remove(name, identity)
 
     return [post_predictions, watch, list_monitors, get_monitor, remove_monitor]
+
+
+def _tables(tables: Tables) -> list[HTTPRouteHandler]:
+    @get("/api/tables", opt={"needs": "read", "project": HANDLER}, sync_to_thread=True)
+    def list_tables(identity: Who, model: FromQuery[str | None] = None) -> list[Plain]:
+        return tables.list(model, identity)
+
+    @post("/api/monitors/{name:str}/tables", opt=ADMIN, sync_to_thread=True)
+    def add_table(name: FromPath[str], data: JSONBody[TableBody], identity: Who) -> Plain:
+        return tables.add(name, data, actor=identity.name)
+
+    @delete("/api/tables/{table:str}", opt=ADMIN, status_code=200, sync_to_thread=True)
+    def remove_table(table: FromPath[str], identity: Who) -> Plain:
+        return tables.remove(table, actor=identity.name)
+
+    @post("/api/tables/{table:str}/read", opt=ADMIN, status_code=200, sync_to_thread=True)
+    def read_table(table: FromPath[str]) -> Plain:
+        """Read what is new now."""
+        return tables.read(table)
+
+    return [list_tables, add_table, remove_table, read_table]
 
 
 def _kind(request: Request[Any, Any, Any]) -> str:

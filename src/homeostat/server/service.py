@@ -28,6 +28,7 @@ from homeostat.server.labels import Labels
 from homeostat.server.predictions import Predictions
 from homeostat.server.registry import Registry
 from homeostat.server.rollouts import Rollouts
+from homeostat.server.tables import Tables
 from homeostat.server.tracking import Tracking
 from homeostat.server.views.access import moment_after, token_view, webhook_view
 from homeostat.server.views.cycles import cycle_view, why_view
@@ -57,6 +58,7 @@ class Service:
         self.alarms = Alarms(self.database, self.clock)
         self.channels = Channels(self.database, self.clock, allowed=self.webhook_allow)
         self.intake = Intake(self.database, self.clock)
+        self.tables = Tables(self.database, self.clock, settings)
         self.predictions = Predictions(self.database, self.blobs, settings)
         self.registry = Registry(self.database, self.blobs, self.clock, settings)
         self.rollouts = Rollouts(self.database, self.clock, self.registry.inspection)

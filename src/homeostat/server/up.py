@@ -32,6 +32,8 @@ from homeostat.tracking.spool.at_home import take_in_leftovers
 
 ROLLOUT_SECONDS = 2.0
 """How often open rollouts are looked at, whatever the tick."""
+TABLE_SECONDS = 5.0
+"""How often it is asked which tables are due."""
 NEWS_SECONDS = 2.0
 """How often alarms are looked at for those who are to be told of them."""
 
@@ -57,6 +59,7 @@ class Home:
             every = parse_duration(self.settings.tick) / SECOND
             self._thread("loop", self.engine.tick, every)
             self._thread("cycles", self.engine.run_cycles, min(every, 1.0))
+            self._thread("tables", self.engine.tables.look, TABLE_SECONDS)
             self._thread("rollouts", self.engine.look_at_rollouts, min(every, ROLLOUT_SECONDS))
         self._thread("webhooks", lambda: send_due(self.service.database, self.settings), 0.5)
         self._thread("notifications", self._tell, NEWS_SECONDS)
