@@ -35,6 +35,11 @@ COMMANDS = {
     "label": ("homeostat.cli.labels", "label", "Say what was true: one label, or a file of them."),
     "prediction": ("homeostat.cli.predictions", "prediction", "The prediction log: show, export."),
     "report": ("homeostat.cli.report", "report", "Has the data moved? One file of rows against another."),
+    "monitor": (
+        "homeostat.cli.intake",
+        "monitor",
+        "Models served elsewhere: ls, show, rm, send, add-table, tables, read-table, rm-table.",
+    ),
     "alarms": ("homeostat.cli.alarms", "alarms", "Alarms: list, show, ack, mute, unmute, close."),
     "notify": ("homeostat.cli.notify", "notify", "Who is told of alarms: add, ls, rm, test."),
     "token": ("homeostat.cli.tokens", "token", "API tokens: create, ls, revoke."),

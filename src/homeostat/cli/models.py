@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from homeostat.cli import compiling, packages, register, registry
+from homeostat.cli import compiling, intake, packages, register, registry
 from homeostat.cli.options import client, common
 from homeostat.cli.rollout_show import show_rollout
 from homeostat.cli.show import fields, show_json, table
@@ -19,6 +19,7 @@ def model() -> None:
 model.add_command(packages.verify)
 model.add_command(packages.export)
 model.add_command(compiling.compile_)
+model.add_command(intake.watch)
 for command in register.COMMANDS + registry.COMMANDS:
     model.add_command(command)
 

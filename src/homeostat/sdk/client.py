@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from homeostat.sdk.alarms import AlarmClient, ChannelClient
+from homeostat.sdk.intake import MonitorClient
 from homeostat.sdk.registry_client import RegistryClient
 from homeostat.sdk.rollouts import RolloutClient
 from homeostat.sdk.tracking_client import TrackingClient
@@ -40,6 +41,11 @@ class Client(Protocol):
     @property
     def alarms(self) -> AlarmClient:
         """What is wrong: listing, acknowledging, muting, closing."""
+        ...
+
+    @property
+    def monitors(self) -> MonitorClient:
+        """Models that are served elsewhere: watching them, sending what they answer."""
         ...
 
     @property

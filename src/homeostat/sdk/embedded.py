@@ -16,6 +16,8 @@ from homeostat.sdk.alarms import AlarmClient, ChannelClient
 from homeostat.sdk.alarms_embedded import EmbeddedAlarms, EmbeddedChannels
 from homeostat.sdk.client import Moment, Progress
 from homeostat.sdk.follow import follow_cycle
+from homeostat.sdk.intake import MonitorClient
+from homeostat.sdk.intake_embedded import EmbeddedMonitors
 from homeostat.sdk.label_rows import content_type, labels_body, moment
 from homeostat.sdk.registry_client import RegistryClient
 from homeostat.sdk.registry_embedded import EmbeddedRegistry
@@ -40,6 +42,7 @@ class Embedded:
         self.registry: RegistryClient = EmbeddedRegistry(self._service.registry, self._service.blobs)
         self.rollouts: RolloutClient = EmbeddedRollouts(self._service.rollouts)
         self.alarms: AlarmClient = EmbeddedAlarms(self._service.alarms)
+        self.monitors: MonitorClient = EmbeddedMonitors(self._service.intake, self._service.tables)
         self.channels: ChannelClient = EmbeddedChannels(self._service.channels)
 
     def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:

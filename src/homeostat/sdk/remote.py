@@ -11,6 +11,8 @@ from homeostat.sdk.alarms_remote import RemoteAlarms, RemoteChannels
 from homeostat.sdk.client import Moment, Progress
 from homeostat.sdk.follow import follow_cycle
 from homeostat.sdk.http import Http
+from homeostat.sdk.intake import MonitorClient
+from homeostat.sdk.intake_remote import RemoteMonitors
 from homeostat.sdk.label_rows import content_type, labels_body, moment
 from homeostat.sdk.packages import ServerUpload
 from homeostat.sdk.registry_client import RegistryClient
@@ -33,6 +35,7 @@ class Remote:
         self.registry: RegistryClient = RemoteRegistry(self._http, ServerUpload(url, token=token))
         self.rollouts: RolloutClient = RemoteRollouts(self._http)
         self.alarms: AlarmClient = RemoteAlarms(self._http)
+        self.monitors: MonitorClient = RemoteMonitors(self._http)
         self.channels: ChannelClient = RemoteChannels(self._http)
 
     def apply(self, path: str | Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
