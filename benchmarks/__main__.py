@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SUITES = ("startup", "demo", "tracking", "scorers", "serving")
+SUITES = ("startup", "demo", "tracking", "scorers", "serving", "monitoring")
 OUT = Path(__file__).parent / "out"
 
 

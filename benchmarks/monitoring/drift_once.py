@@ -1,0 +1,98 @@
+# ruff: noqa: ANN001, ANN201, ANN202  a script that also runs in the peer's environment
+"""One drift report in this process: `python drift_once.py TOOL REFERENCE CURRENT`; prints what it cost as JSON.
+
+TOOL is ours, ours-pandas, ours-calibrated, evidently or evidently-legacy. Reading the files and importing are not
+counted; CPU seconds are those of all threads.
+"""
+
+import json
+import resource
+import sys
+import time
+import warnings
+
+
+def main() -> None:
+    """Run it and print CPU seconds, wall seconds, peak memory and what it was before, in MiB."""
+    tool, reference_path, current_path = sys.argv[1:]
+    warnings.simplefilter("ignore")
+    run = {"ours": ours, "ours-pandas": ours_pandas, "ours-calibrated": ours_calibrated}.get(tool)
+    run = run or {"evidently": evidently, "evidently-legacy": evidently_legacy}[tool]
+    work = run(reference_path, current_path)
+    before = peak()
+    cpu, wall = time.process_time(), time.perf_counter()
+    result = work()
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    print(json.dumps({"cpu": cpu, "wall": wall, "peak": peak(), "before": before, "drifted": result}))
+
+
+def peak() -> float:
+    """Peak resident memory so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def ours(reference, current, *, mode="evidently", read="polars"):
+    """Our report on Polars frames, by the tests that Evidently takes."""
+    from homeostat import DataDriftPreset, Report
+
+    if read == "polars":
+        import polars
+
+        frames = polars.read_parquet(reference), polars.read_parquet(current)
+    else:
+        import pandas
+
+        frames = pandas.read_parquet(reference), pandas.read_parquet(current)
+    import scipy.special  # noqa: F401  the peer has imported it, too
+
+    def work():
+        report = Report([DataDriftPreset()], mode=mode)
+        report.run(reference_data=frames[0], current_data=frames[1])
+        return report.as_dict()["metrics"][0]["result"]["number_of_drifted_columns"]
+
+    return work
+
+
+def ours_pandas(reference, current):
+    """The same on pandas frames."""
+    return ours(reference, current, read="pandas")
+
+
+def ours_calibrated(reference, current):
+    """Our own decision."""
+    return ours(reference, current, mode="calibrated")
+
+
+def evidently(reference, current):
+    """The current API of Evidently."""
+    import pandas as pd
+    from evidently import Report
+    from evidently.presets import DataDriftPreset
+
+    frames = pd.read_parquet(reference), pd.read_parquet(current)
+
+    def work():
+        found = Report([DataDriftPreset()]).run(frames[1], frames[0]).dict()
+        return int(found["metrics"][0]["value"]["count"])
+
+    return work
+
+
+def evidently_legacy(reference, current):
+    """The older API of Evidently."""
+    import pandas as pd
+    from evidently.legacy.metric_preset import DataDriftPreset
+    from evidently.legacy.report import Report
+
+    frames = pd.read_parquet(reference), pd.read_parquet(current)
+
+    def work():
+        report = Report(metrics=[DataDriftPreset()])
+        report.run(reference_data=frames[0], current_data=frames[1])
+        return report.as_dict()["metrics"][0]["result"]["number_of_drifted_columns"]
+
+    return work
+
+
+if __name__ == "__main__":
+    main()
