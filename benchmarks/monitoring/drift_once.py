@@ -36,13 +36,13 @@ def ours(reference, current, *, mode="evidently", read="polars"):
     from homeostat import DataDriftPreset, Report
 
     if read == "polars":
-        import polars
+        import polars as pl
 
-        frames = polars.read_parquet(reference), polars.read_parquet(current)
+        frames = pl.read_parquet(reference), pl.read_parquet(current)
     else:
-        import pandas
+        import pandas as pd
 
-        frames = pandas.read_parquet(reference), pandas.read_parquet(current)
+        frames = pd.read_parquet(reference), pd.read_parquet(current)
     import scipy.special  # noqa: F401  the peer has imported it, too
 
     def work():
