@@ -96,7 +96,7 @@ class _Held:
     def add(self, chunk: Chunk) -> None:
         start = -self.seen % self._step
         count = len(range(start, len(chunk.places), self._step))
-        for name in chunk.columns.keys() - self.columns.keys():
+        for name in [name for name in chunk.columns if name not in self.columns]:  # in the order of the first rows
             self.columns[name] = [None] * self.rows
         for name, values in self.columns.items():
             given = chunk.columns.get(name)
