@@ -6,12 +6,13 @@
 from collections.abc import Callable, Iterator
 
 from benchmarks.lines import Line
-from benchmarks.monitoring import drift_report
+from benchmarks.monitoring import drift_report, drift_stored
 
 CASES: dict[str, Callable[[], Iterator[Line]]] = {
     "hundred": drift_report.hundred_thousand,
     "million": drift_report.million,
     "page": drift_report.page,
+    "stored": drift_stored.run,
 }
 
 

@@ -72,8 +72,8 @@ def _compared(rows: int, name: str, *, rounds: int) -> Iterator[Line]:
         for peer, goal in GOALS.items():
             ours, theirs = [], []
             for _ in range(rounds):
-                ours.append(_once(Path(sys.executable), "ours", files))
-                theirs.append(_once(python, peer, files))
+                ours.append(once(Path(sys.executable), "ours", files))
+                theirs.append(once(python, peer, files))
             cpu = [Pair(mine["cpu"], other["cpu"]) for mine, other in zip(ours, theirs, strict=True)]
             memory = [Pair(mine["peak"], other["peak"]) for mine, other in zip(ours, theirs, strict=True)]
             wall = statistics.median(one["wall"] for one in ours), statistics.median(one["wall"] for one in theirs)
@@ -82,11 +82,12 @@ def _compared(rows: int, name: str, *, rounds: int) -> Iterator[Line]:
             yield cost_line(f"drift report {name}, CPU, beside {peer}", cpu, "s", times_better(goal)) | more
             yield cost_line(f"drift report {name}, peak memory, beside {peer}", memory, "MiB", times_better(3))
         for other in ("ours-pandas", "ours-calibrated"):
-            found = [_once(Path(sys.executable), other, files) for _ in range(rounds)]
+            found = [once(Path(sys.executable), other, files) for _ in range(rounds)]
             yield own_line(f"drift report {name}, CPU, {other}", [one["cpu"] for one in found], "s")
 
 
-def _once(python: Path, tool: str, files: list[Path]) -> dict[str, Any]:
+def once(python: Path, tool: str, files: list[Path]) -> dict[str, Any]:
+    """One report in a process of its own: what `drift_once.py` prints."""
     command = [str(python), str(SCRIPT), tool, *map(str, files)]
     done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True, timeout=900)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -46,17 +46,24 @@ if TYPE_CHECKING:
         Ranking,
         Regression,
     )
-    from homeostat.monitoring.reports.drift_metrics import (
-        ColumnDriftMetric,
+    from homeostat.monitoring.reports.drift_metrics import ColumnDriftMetric, TargetDriftPreset, ValueDrift
+    from homeostat.monitoring.reports.drift_preset import (
         DataDriftPreset,
+        DataDriftTable,
         DatasetDriftMetric,
         DriftedColumnsCount,
-        TargetDriftPreset,
-        ValueDrift,
     )
     from homeostat.monitoring.reports.mapping import ColumnMapping, Dataset
     from homeostat.monitoring.reports.report import Report, Snapshot
-    from homeostat.monitoring.types import accuracy, data_drift, errors, latency, skew
+    from homeostat.monitoring.types import (
+        accuracy,
+        data_drift,
+        errors,
+        latency,
+        no_weak_segment,
+        quality,
+        skew,
+    )
     from homeostat.registry.formats.network import Network
     from homeostat.registry.formats.pickled import allow_pickle
     from homeostat.registry.requirements import Requirement
@@ -106,17 +113,24 @@ _HOMES = {
         "Ranking",
         "Regression",
     ),
-    "homeostat.monitoring.reports.drift_metrics": (
-        "ColumnDriftMetric",
+    "homeostat.monitoring.reports.drift_metrics": ("ColumnDriftMetric", "TargetDriftPreset", "ValueDrift"),
+    "homeostat.monitoring.reports.drift_preset": (
         "DataDriftPreset",
+        "DataDriftTable",
         "DatasetDriftMetric",
         "DriftedColumnsCount",
-        "TargetDriftPreset",
-        "ValueDrift",
     ),
     "homeostat.monitoring.reports.mapping": ("ColumnMapping", "Dataset"),
     "homeostat.monitoring.reports.report": ("Report", "Snapshot"),
-    "homeostat.monitoring.types": ("accuracy", "data_drift", "errors", "latency", "skew"),
+    "homeostat.monitoring.types": (
+        "accuracy",
+        "data_drift",
+        "errors",
+        "latency",
+        "no_weak_segment",
+        "quality",
+        "skew",
+    ),
     "homeostat.registry.formats.network": ("Network",),
     "homeostat.registry.formats.pickled": ("allow_pickle",),
     "homeostat.registry.requirements": ("Requirement",),
@@ -139,6 +153,7 @@ __all__ = [
     "ColumnMapping",
     "DataDefinition",
     "DataDriftPreset",
+    "DataDriftTable",
     "Dataset",
     "DatasetDriftMetric",
     "DriftedColumnsCount",
@@ -191,10 +206,12 @@ __all__ = [
     "minimum",
     "model",
     "no_slice_worse",
+    "no_weak_segment",
     "not_eq",
     "not_in",
     "older_than",
     "on_demand",
+    "quality",
     "run",
     "serving",
     "shadow",

@@ -110,20 +110,53 @@ def test_a_metric_on_few_labels_or_without_a_reference_is_insufficient(sqlite_da
         assert list_alarms(conn) == []
 
 
-def test_drift_alarms_only_when_two_windows_in_a_row_have_it(database: Database) -> None:
+def test_drift_alarms_at_the_first_full_window_and_lasts_from_the_next(database: Database) -> None:
     rule = data_drift(window="2d")
     rng = np.random.default_rng(2)
     for day in range(8):
         serve(database, day, rng.normal(loc=(0.0, 1.0 if day >= 4 else 0.0), size=(300, 2)))
-    statuses = {}
-    for now in (1, 4, 6, 8):
-        statuses[now] = {finding.subject: finding.status for finding in check(database, rule, now * DAY + HOUR)}
-    assert statuses[1] == {"x": "ok", "y": "ok"}
-    assert statuses[4] == {"x": "ok", "y": "ok"}
-    assert statuses[6] == {"x": "ok", "y": "ok"}  # the first window of the new regime
-    assert statuses[8] == {"x": "ok", "y": "alarm"}
+    found = {}
+    for now in (1, 4, 6, 7, 8):
+        found[now] = {finding.subject: finding for finding in check(database, rule, now * DAY + HOUR)}
+    statuses = {now: {subject: finding.status for subject, finding in at.items()} for now, at in found.items()}
+    assert statuses[1] == statuses[4] == {"x": "ok", "y": "ok"}
+    assert statuses[6] == statuses[7] == statuses[8] == {"x": "ok", "y": "alarm"}
+    assert [found[now]["y"].evidence.get("lasting", False) for now in (6, 7, 8)] == [False, False, True]
+    assert found[8]["y"].evidence["effect"] > 0.3 and found[8]["y"].evidence["js"] > 0.1
     with database.read() as conn:
         assert [(alarm.kind, alarm.subject) for alarm in list_alarms(conn, "m", is_open=True)] == [("data_drift", "y")]
+
+
+def test_a_lasting_change_does_not_become_usual_while_its_alarm_is_open(sqlite_database: Database) -> None:
+    rule = data_drift(window="1d")
+    rng = np.random.default_rng(3)
+    bases, statuses = {}, {}
+    for day in range(70):
+        serve(sqlite_database, day, rng.normal(loc=(0.0, 0.6 if 25 <= day < 60 else 0.0), size=(300, 2)))
+        found = {finding.subject: finding for finding in check(sqlite_database, rule, (day + 1) * DAY)}
+        bases[day] = (found["y"].evidence["basis"], found["y"].evidence["windows"])
+        statuses[day] = found["y"].status
+    assert (bases[3], bases[10], bases[25], bases[59]) == (("reference", 3), ("both", 10), ("past", 25), ("past", 25))
+    assert [day for day, status in statuses.items() if status == "alarm"] == list(range(25, 60))
+
+
+def test_days_of_a_week_are_compared_with_their_like(sqlite_database: Database) -> None:
+    rng = np.random.default_rng(4)
+    plain, seasonal = data_drift(window="1d"), data_drift(window="1d", season="day_of_week")
+    for day in range(21 * 7):
+        serve(sqlite_database, day, rng.normal(loc=1.0 if day % 7 >= 5 else 0.0, size=(250, 2)))
+    (early, *_) = check(sqlite_database, seasonal, 15 * DAY)
+    assert (early.status, early.evidence["reason"]) == (
+        "insufficient",
+        "2 comparable past windows (day_of_week), wanted are 5",
+    )
+    (wider, *_) = check(sqlite_database, seasonal, 30 * DAY)
+    assert (wider.status, wider.evidence["basis"], wider.evidence["windows"]) == ("ok", "day_kind", 21)
+    late = check(sqlite_database, seasonal, 21 * 7 * DAY)
+    assert {finding.status for finding in late} == {"ok"}
+    assert {finding.evidence["basis"] for finding in late} == {"day_of_week"}
+    assert late[0].evidence["windows"] == 20
+    assert {finding.status for finding in check(sqlite_database, plain, 4 * DAY)} == {"ok"}
 
 
 def test_drift_without_rows_is_insufficient_and_leaves_the_alarm_open(sqlite_database: Database) -> None:
@@ -201,6 +234,8 @@ def test_rules_survive_json() -> None:
         (lambda: accuracy("log_loss", window="90min"), "window"),
         (lambda: accuracy("log_loss", worse_by=0), "worse_by"),
         (lambda: data_drift(100), "alarms_per_month"),
+        (lambda: data_drift(season="hour_of_week"), "season"),
+        (lambda: data_drift(season="day_of_week"), "window"),
         (lambda: skew(floor=0), "floor"),
         (lambda: latency(p99="fast"), "p99"),
         (lambda: errors(below=1), "below"),

@@ -87,6 +87,8 @@ def test_python_and_the_command_line_say_the_same(start: Callable[..., Running],
         return done.output
 
     assert "data_drift x" in run("alarms", "list")
+    bare = CliRunner().invoke(cli, ["alarms"], env={"HOMEOSTAT_HOME": home}, catch_exceptions=False)
+    assert bare.exit_code == 0 and "data_drift x" in bare.output
     assert run("alarms", "ack", alarm.id, "-m", "on it") == "late: data_drift x is acknowledged\n"
     assert "is muted until" in run("alarms", "mute", alarm.id, "--for", "2d")
     run("alarms", "unmute", alarm.id)

@@ -13,11 +13,16 @@ import polars as pl
 import pytest
 
 from homeostat.ground.clock import DAY, HOUR, MINUTE, to_datetime, to_iso
+from homeostat.ground.records import FeatureColumn, InputColumn, Signature
 from homeostat.ground.settings import Settings
 from homeostat.loop.engine import Engine
+from homeostat.loop.intake_files import chunks_of_rows
 from homeostat.monitoring.drift import profile
 from homeostat.monitoring.health import traffic
-from homeostat.registry.versions import get_version
+from homeostat.monitoring.outcomes import outcomes_of
+from homeostat.registry.models import create_model
+from homeostat.registry.types import StoredPackage
+from homeostat.registry.versions import get_version, register_version
 from homeostat.server.app import build_app
 from homeostat.server.bodies import TokenBody
 from homeostat.server.service import Service
@@ -429,3 +434,44 @@ async def test_posting_needs_write_and_watching_deploy_and_a_project_is_kept_to(
         assert (await http.post("/predictions", json=rows, headers=theirs)).status_code == 403
         assert (await http.get("/api/monitors", headers=theirs)).json() == []
     home.service.close()
+
+
+async def test_a_model_that_is_registered_here_may_be_posted_for_by_its_features_names(home: Home) -> None:
+    signature = Signature(
+        task="multiclass",
+        inputs=(InputColumn(name="n", dtype="number"), InputColumn(name="made", dtype="time")),
+        columns=(FeatureColumn(name="n", kind="number"), FeatureColumn(name="made", kind="number")),
+        feature_hash="",
+        classes=("cat", "dog"),
+    )
+    with home.service.database.write() as conn:
+        create_model(conn, "pets", at=1, actor="me")
+        package = StoredPackage("onnx", {}, None)
+        register_version(conn, model="pets", run_id=None, package=package, signature=signature, at=1, actor="me")
+    rows = [
+        {"request_id": "a", "n": 1, "made": "2024-01-01T00:00:00Z", "prediction": "dog"},
+        {"request_id": "b", "n": True, "made": 1, "score": 0},
+        {"request_id": "c", "n": None, "made": None, "prediction": "cat", "version": 1},
+    ]
+    answer = await home.http.post("/predictions", json={"model": "pets", "rows": rows})
+    assert answer.json() == {"accepted": 3, "duplicates": 0}, answer.text
+    with home.service.database.read() as conn:
+        assert [one.score for name in "abc" for one in outcomes_of(conn, name)] == [1.0, 0.0, 0.0]
+    wrong = [{"request_id": "d", "n": 1, "made": "soon", "prediction": "dog"}]
+    refused = await home.http.post("/predictions", json={"model": "pets", "rows": wrong})
+    assert refused.json()["field"] == "rows[0].made"
+
+
+async def test_rows_that_are_wide_or_long_take_no_more_memory_than_others(home: Home) -> None:
+    wide = {f"x{n}": 1 for n in range(20_000)}
+    answer = await home.send(json.dumps(home.row("a") | wide), "application/x-ndjson")
+    assert answer.status_code == 413 and "more than 10000 columns" in answer.json()["error"]
+    other = "\n".join(json.dumps(home.row(f"r{n}") | {f"x{n}-{k}": 1 for k in range(90)}) for n in range(300))
+    assert (await home.send(other, "application/x-ndjson")).status_code == 413  # each has columns of its own
+    header = ",".join(f"x{n}" for n in range(20_000))
+    assert (await home.send(header + "\n", "text/csv")).status_code == 413
+    long = "\n".join(json.dumps(home.row(f"l{n}", note="x" * 100_000)) for n in range(400))
+    taken = await home.send(long, "application/x-ndjson")
+    assert taken.json() == {"accepted": 400, "duplicates": 0, "ignored": ["note"]}
+    chunks = list(chunks_of_rows([{f"x{n}": 1 for n in range(5_000)}] * 1_000))
+    assert len(chunks) == 3 and sum(len(one.places) for one in chunks) == 1_000

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,18 @@ def test_a_receiver_that_fails_gets_the_same_message_again(sqlite_database: Data
     note_news(sqlite_database, 2)
     assert deliver_news(sqlite_database, allowed=allow(receiver)) == 1
     assert len(receiver.requests) == 2 and state(sqlite_database)[0] == "sent"
+
+
+def test_several_servers_of_one_home_send_a_message_once(database: Database, receiver: Receiver) -> None:
+    prepare(database, receiver.url, receiver, alarms=4)
+    note_news(database, 1)
+
+    def look(_: int) -> int:
+        return note_news(database, 1) + deliver_news(database, allowed=allow(receiver))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(look, range(8))) == 4
+    assert len({json.loads(body)["id"] for _, body in receiver.requests}) == len(receiver.requests) == 4
 
 
 def test_apprise_reaches_no_private_network_that_is_not_allowed(sqlite_database: Database, receiver: Receiver) -> None:

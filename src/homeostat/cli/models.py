@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from homeostat.cli import compiling, intake, packages, register, registry
+from homeostat.cli import accuracy, compiling, intake, packages, register, registry
 from homeostat.cli.options import client, common
 from homeostat.cli.rollout_show import show_rollout
 from homeostat.cli.show import fields, show_json, table
@@ -20,7 +20,7 @@ model.add_command(packages.verify)
 model.add_command(packages.export)
 model.add_command(compiling.compile_)
 model.add_command(intake.watch)
-for command in register.COMMANDS + registry.COMMANDS:
+for command in register.COMMANDS + registry.COMMANDS + accuracy.COMMANDS:
     model.add_command(command)
 
 
@@ -88,6 +88,8 @@ def why(name: str, *, last: int, home: str | None, url: str | None, as_json: boo
         show_json(view)
         return
     click.echo(f"{name} retrains when: {' or '.join(view['rules']) or 'never (no rule declared)'}")
+    if view["blocked"]:
+        click.echo(f"{view['blocked']}; see: homeostat alarms list --model {name}")
     for cycle in view["cycles"]:
         outcome = cycle["outcome"] or cycle["state"]
         click.echo(f"\n{cycle['as_of']}  {cycle['cause']}  ->  {outcome}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from homeostat.evaluation.gates import NoSliceWorse
 from homeostat.evaluation.metrics import check_metric
+from homeostat.evaluation.named import named_metric
 from homeostat.features.compiled import FeatureSet
 from homeostat.features.leaks import check_leaks, label_columns
 from homeostat.features.materialize import materialize
@@ -14,7 +15,7 @@ from homeostat.loop.declaration import Declaration, PlanLine, save_declaration
 from homeostat.loop.triggers import Worse
 from homeostat.loop.types import ModelSpec
 from homeostat.loop.usercode import load_specs
-from homeostat.monitoring.types import Accuracy
+from homeostat.monitoring.types import Accuracy, WeakSegment
 from homeostat.rollout.begin import check_plan
 from homeostat.store.blobs import BlobStore
 from homeostat.store.database import Database
@@ -53,6 +54,7 @@ def validate(spec: ModelSpec, features: FeatureSet, *, path: Path, file_digest: 
     late = (*label_columns(spec.label.expression), spec.label.known_at)
     check_leaks(features, late, examples=spec.examples, root=path.parent)
     _check_metrics(spec, task)
+    _check_watch(spec, task, features)
     _check_slices(spec, features, path.parent)
     _check_sticky(spec, features)
     check_plan(spec.rollout, task)
@@ -119,7 +121,6 @@ def _check_metrics(spec: ModelSpec, task: str) -> None:
     named = [
         (f"gate {gate.text}", gate.metric) for gate in spec.gate if not isinstance(gate, NoSliceWorse) or gate.metric
     ]
-    named += [("watch accuracy", rule.metric) for rule in spec.watch if isinstance(rule, Accuracy)]
     if spec.retrain is not None:
         named += [(f"retrain {rule}", rule.metric) for rule in spec.retrain.conditions if isinstance(rule, Worse)]
     for where, metric in named:
@@ -129,6 +130,27 @@ def _check_metrics(spec: ModelSpec, task: str) -> None:
             raise Invalid(
                 f"model {spec.name!r}, {where}: {error.message}", field="metric", next_step=error.next_step
             ) from error
+
+
+def _check_watch(spec: ModelSpec, task: str, features: FeatureSet) -> None:
+    """Metrics that are watched may be scikit-learn's or the file's own; columns are those that the log holds."""
+    known = {*features.names, *(column.name for column in features.inputs + features.keys)}
+    for rule in spec.watch:
+        columns = [rule.by] if isinstance(rule, Accuracy) else rule.columns if isinstance(rule, WeakSegment) else []
+        for name in columns:
+            if name and name not in known:
+                raise Invalid(
+                    f"model {spec.name!r}, watch {rule}: there is no request column or feature {name!r}",
+                    field="watch",
+                    next_step=f"known: {', '.join(sorted(known))}",
+                )
+        if isinstance(rule, Accuracy) and not rule.is_own:
+            try:
+                named_metric(rule.metric, task)
+            except Invalid as error:
+                raise Invalid(
+                    f"model {spec.name!r}, watch accuracy: {error.message}", field="metric", next_step=error.next_step
+                ) from error
 
 
 def _check_slices(spec: ModelSpec, features: FeatureSet, root: Path) -> None:

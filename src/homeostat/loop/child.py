@@ -19,7 +19,8 @@ from homeostat.datasets.frames import put_dataset, read_fragments
 from homeostat.datasets.types import DatasetVersion
 from homeostat.evaluation.gates import NoSliceWorse
 from homeostat.evaluation.judge import evaluate, judge
-from homeostat.evaluation.types import GateResult
+from homeostat.evaluation.named import named_metric, own_metric
+from homeostat.evaluation.types import Evaluation, GateResult
 from homeostat.features.compiled import FeatureSet
 from homeostat.features.encoding import encode_frame, fit_columns
 from homeostat.features.offline import training_frame
@@ -36,8 +37,9 @@ from homeostat.loop.reference_rows import training_rows
 from homeostat.loop.served import version_features
 from homeostat.loop.training import TrainingRun, TrainingSet
 from homeostat.loop.types import ModelSpec
-from homeostat.loop.usercode import load_model
+from homeostat.loop.usercode import load_function, load_model
 from homeostat.monitoring.bins import fit_bins
+from homeostat.monitoring.types import Accuracy
 from homeostat.registry.keys import trusted
 from homeostat.registry.loading import load_version
 from homeostat.registry.packaging import package_model, store_package
@@ -187,10 +189,29 @@ class Workshop:
         )
         verdicts = judge(gates, task, y, score, champion_score=champion, slices=slices)
         return {
-            "evaluation": msgspec.to_builtins(evaluation),
+            "evaluation": msgspec.to_builtins(self._with_watched_metrics(evaluation, y, score)),
             "gates": msgspec.to_builtins(verdicts),
             "champion": job.champion if champion is not None else None,
         }
+
+    def _with_watched_metrics(self, evaluation: Evaluation, y: Any, score: Any) -> Evaluation:
+        """What later accuracy is held against, where a metric is scikit-learn's or the file's own."""
+        declaration = self.job.declaration
+        values, notes = dict(evaluation.challenger), dict(evaluation.notes)
+        for rule in declaration.watch:
+            if not isinstance(rule, Accuracy) or rule.metric in values:
+                continue
+            if rule.is_own:
+                source = self.blobs.get(declaration.file_digest)
+                function = load_function(source, name=declaration.file_name, root=self.root, function=rule.metric)
+                metric = own_metric(rule.metric, function, greater_is_better=bool(rule.greater_is_better))
+            else:
+                metric = named_metric(rule.metric, declaration.task)
+            ((value, reason),) = metric.many([(y, score)])
+            values[rule.metric] = value
+            if reason:
+                notes[f"challenger.{rule.metric}"] = reason
+        return msgspec.structs.replace(evaluation, challenger=values, notes=notes)
 
     def compile(self) -> dict[str, Any]:
         """A scorer that answers faster, if one agrees with the package on the training rows; unless a gate failed."""

@@ -9,17 +9,22 @@ from sqlalchemy.engine import Connection
 
 from homeostat.ground.clock import DAY, SECOND, Clock, DrivenClock, SystemClock, parse_duration
 from homeostat.ground.settings import Settings
+from homeostat.loop.accuracy import AccuracyKeeper
 from homeostat.loop.cycle import CycleSteps, start_cycle
 from homeostat.loop.declaration import Declaration, list_declarations
 from homeostat.loop.durable import Worker
 from homeostat.loop.ingest import Ingester
+from homeostat.loop.judged import judged_model, unknown_measures
 from homeostat.loop.key_index import SECONDS_A_LOOK, index_log
 from homeostat.loop.log_retention import drop_old_predictions
 from homeostat.loop.monitors import watch_monitors
+from homeostat.loop.parity_watch import ParityWatch
 from homeostat.loop.posted_log import PostedLog
+from homeostat.loop.quality import QualityWatch
 from homeostat.loop.rollouts import advance_rollouts
+from homeostat.loop.segments import SegmentWatch
 from homeostat.loop.table_source import TableReader
-from homeostat.loop.watch import due_cause, watch_model
+from homeostat.loop.watch import due_cause, look_at_model, note_blocked, settle_model
 from homeostat.loop.workers import MemoryWatch, Workers, no_workers
 from homeostat.monitoring.labels import label_high_water
 from homeostat.rollout.store import open_rollouts
@@ -58,6 +63,10 @@ class Engine:
         self._ingester = Ingester(database, blobs, log_folder(settings))
         self._posted = PostedLog(database, blobs)
         self.tables = TableReader(database, settings, clock)
+        self._accuracy = AccuracyKeeper(database, blobs, log_folder(settings))
+        self._quality = QualityWatch(database, blobs, log_folder(settings))
+        self._segments = SegmentWatch(database, blobs, log_folder(settings))
+        self._parity = ParityWatch(database, settings)
         self._watched: dict[str, int] = {}
         self._lock = threading.Lock()
         steps = CycleSteps(database, blobs, settings, clock)
@@ -78,6 +87,10 @@ class Engine:
                 self.tables.look()
             self._posted.seal(now=SystemClock().now(), at_once=isinstance(self._clock, DrivenClock))
             self._index_keys()
+            self._accuracy.look(now=now)
+            self._quality.look(now=now)  # before the triggers: what is broken is not learned from
+            self._segments.look(now=now)
+            self._parity.look(now=now)
             started = self._look_after_models(now)
             watch_monitors(self._database, now=now)
             drop_old_predictions(self._database, self._blobs, self._settings, now=now)
@@ -125,8 +138,12 @@ class Engine:
         model = declaration.model
         if now - self._watched.get(model, 0) < DAY:
             return None
-        with self._database.write() as conn:
-            watch_model(conn, declaration, now=now)
+        with self._database.read() as conn:
+            measures = unknown_measures(self._blobs, judged_model(conn, model))
+            looked = look_at_model(conn, declaration, now=now, measures=measures)
+        if looked is not None:
+            with self._database.write() as conn:
+                settle_model(conn, model, looked, now=now)
         self._watched[model] = now
         return self._trigger(declaration, now)
 
@@ -136,6 +153,9 @@ class Engine:
         if cause is None:
             return None
         with self._database.write() as conn:
+            if cause.block is not None:
+                note_blocked(conn, declaration.model, cause, now=now)
+                return None
             return _start(conn, declaration, cause.text, cause.evidence, now)
 
 

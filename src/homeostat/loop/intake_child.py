@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.ground.errors import Invalid, TooLarge
-from homeostat.loop.intake_files import ARROW_FILE, ARROW_STREAM, CHUNK, FEATURES, PARQUET, Failure, Head
+from homeostat.loop.intake_files import (
+    ARROW_FILE,
+    ARROW_STREAM,
+    FEATURES,
+    PARQUET,
+    Failure,
+    Head,
+    check_width,
+    rows_of_width,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,9 +30,6 @@ MAX_MEMORY = 4 << 30
 """Address space of the process."""
 MAX_OUTPUT = 8 << 30
 """Bytes that are written; a small file can hold a billion equal rows."""
-SLICE = 20_000
-"""Rows that are taken from the table at once."""
-MAX_COLUMNS = 10_000
 MAX_TEXT = 10_000
 """Bytes of a cell."""
 
@@ -42,17 +48,17 @@ def table_pieces(path: Path, kind: str) -> Iterator[Any]:
         if isinstance(frame.collect_schema().get(FEATURES), pl.Struct):
             frame = frame.unnest(FEATURES)
         schema = frame.collect_schema()
-        if len(schema) > MAX_COLUMNS:
-            raise TooLarge(f"the table has {len(schema)} columns", field="body", next_step="send fewer columns")
+        check_width(len(schema))
         plain = {name: expression for name, dtype in schema.items() if (expression := _plain(name, dtype)) is not None}
         times = tuple(name for name, dtype in schema.items() if dtype.is_temporal() and name in plain)
         yield Head(times, tuple(name for name in schema if name not in plain))
         count = int(frame.select(pl.len()).collect().item())
-        for start in range(0, count, SLICE):
-            part = frame.slice(start, SLICE).select(list(plain.values())).collect()
+        step = rows_of_width(len(plain))
+        for start in range(0, count, 4 * step):
+            part = frame.slice(start, 4 * step).select(list(plain.values())).collect()
             _check_texts(part)
-            for at in range(0, part.height, CHUNK):
-                yield part.slice(at, CHUNK).to_dict(as_series=False)
+            for at in range(0, part.height, step):
+                yield part.slice(at, step).to_dict(as_series=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, MemoryError) as error:
         text = (str(error).splitlines() or [type(error).__name__])[0]
         raise Invalid(

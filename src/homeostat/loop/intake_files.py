@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,10 @@ CHUNK = 5_000
 """Rows that are read, checked and kept together."""
 MAX_LINE = 1 << 20
 """Bytes of a line of text: a row has hundreds of features at most."""
+MAX_COLUMNS = 10_000
+CHUNK_CELLS = 2_000_000
+CHUNK_BYTES = 16 << 20
+"""What a chunk holds at most, of wide rows and of long ones; so is what they take in memory bounded."""
 TABLE_SECONDS = 900.0
 """How long a table may take to be read."""
 NDJSON, CSV, PARQUET, ARROW_STREAM, ARROW_FILE = "ndjson", "csv", "parquet", "arrow stream", "arrow file"
@@ -62,7 +65,7 @@ Chunks = Callable[[], Iterator[Chunk]]
 
 def chunks_of_rows(rows: Iterable[Any], *, called: str = "rows") -> Iterator[Chunk]:
     """Rows that came as JSON objects: each one's place is its number, from 0, as JSON counts."""
-    yield from _chunks(((place, row) for place, row in enumerate(rows)), called)
+    yield from _chunks(((place, row, 0) for place, row in enumerate(rows)), called)
 
 
 def chunks_of_columns(columns: dict[str, list[Any]]) -> Iterator[Chunk]:
@@ -71,6 +74,7 @@ def chunks_of_columns(columns: dict[str, list[Any]]) -> Iterator[Chunk]:
     Raises:
         Invalid: when they are not of one length.
     """
+    check_width(len(columns))
     count = len(next(iter(columns.values()), []))
     uneven = next((name for name, values in columns.items() if len(values) != count), None)
     if uneven is not None:
@@ -79,9 +83,10 @@ def chunks_of_columns(columns: dict[str, list[Any]]) -> Iterator[Chunk]:
             field=uneven[:80],
             next_step="send columns of one length",
         )
-    for start in range(0, count, CHUNK):
-        part = {name: values[start : start + CHUNK] for name, values in columns.items()}
-        yield Chunk(part, range(start, min(start + CHUNK, count)), "rows")
+    step = rows_of_width(len(columns))
+    for start in range(0, count, step):
+        part = {name: values[start : start + step] for name, values in columns.items()}
+        yield Chunk(part, range(start, min(start + step, count)), "rows")
 
 
 @contextmanager
@@ -111,7 +116,8 @@ def _ndjson(path: Path) -> Iterator[Chunk]:
     yield from _chunks(_lines(path), "line")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+def _lines(path: Path) -> Iterator[tuple[int, Any, int]]:
+    """Number, row and size of each line."""
     with path.open("rb") as source:
         number = 0
         while line := source.readline(MAX_LINE + 1):
@@ -123,7 +129,7 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if line.strip():
-                yield number, _json_row(line)
+                yield number, _json_row(line), len(line)
 
 
 def _json_row(line: bytes) -> dict[str, Any] | Invalid:
@@ -138,6 +144,7 @@ def _csv(path: Path) -> Iterator[Chunk]:
         reader = csv.reader(_bounded(source), strict=True)
         try:
             names = [name.strip() for name in next(reader, [])]
+            check_width(len(names))
             _check_names(names)
             yield from _csv_chunks(reader, names)
         except (csv.Error, UnicodeDecodeError) as error:
@@ -148,7 +155,9 @@ def _csv(path: Path) -> Iterator[Chunk]:
 
 def _csv_chunks(reader: Any, names: list[str]) -> Iterator[Chunk]:  # csv has no name for its readers
     cells = ((reader.line_num, line) for line in reader if line)
-    while some := list(islice(cells, CHUNK)):
+    # A row's cells are a line's letters, so what bounds lines bounds these.
+    step = min(rows_of_width(len(names)), CHUNK)
+    while some := _within(cells, step):
         good = [(number, line) for number, line in some if len(line) == len(names)]
         bad = tuple(
             RowError(f"line {number}", "body", f"it has {len(line)} cells, the header has {len(names)}")
@@ -183,14 +192,66 @@ def _bounded(source: io.TextIOWrapper) -> Iterator[str]:
         yield line
 
 
-def _chunks(rows: Iterator[tuple[int, Any]], called: str) -> Iterator[Chunk]:
-    while some := list(islice(rows, CHUNK)):
-        good = [(number, row) for number, row in some if isinstance(row, dict)]
-        bad = tuple(_bad_row(number, row, called) for number, row in some if not isinstance(row, dict))
-        flat = [_flat(row) for _number, row in good]
-        names = dict.fromkeys(name for row in flat for name in row)
-        columns = {name: [row.get(name) for row in flat] for name in names}
-        yield Chunk(columns, [number for number, _row in good], called, bad=bad)
+def _chunks(rows: Iterator[tuple[int, Any, int]], called: str) -> Iterator[Chunk]:
+    """Rows gathered until they are many, wide or long."""
+    held: list[tuple[int, dict[str, Any]]] = []
+    bad: list[RowError] = []
+    names: dict[str, None] = {}
+    size = 0
+    for number, row, length in rows:
+        if isinstance(row, dict):
+            flat = _flat(row)
+            held.append((number, flat))
+            names |= dict.fromkeys(flat)
+            check_width(len(names))
+        else:
+            bad.append(_bad_row(number, row, called))
+        size += length
+        if len(held) + len(bad) >= CHUNK or len(held) * len(names) >= CHUNK_CELLS or size >= CHUNK_BYTES:
+            yield _gathered(held, bad, names, called)
+            held, bad, names, size = [], [], {}, 0
+    if held or bad:
+        yield _gathered(held, bad, names, called)
+
+
+def _gathered(
+    held: Sequence[tuple[int, dict[str, Any]]], bad: Iterable[RowError], names: Iterable[str], called: str
+) -> Chunk:
+    columns = {name: [row.get(name) for _number, row in held] for name in names}
+    return Chunk(columns, [number for number, _row in held], called, bad=tuple(bad))
+
+
+def _within(cells: Iterator[tuple[int, list[str]]], most: int) -> list[tuple[int, list[str]]]:
+    """The next lines of CSV, until they are many or long."""
+    found: list[tuple[int, list[str]]] = []
+    size = 0
+    for number, line in cells:
+        found.append((number, line))
+        size += sum(map(len, line))
+        if len(found) >= most or size >= CHUNK_BYTES:
+            break
+    return found
+
+
+def rows_of_width(columns: int) -> int:
+    """How many rows of so many columns a chunk has.
+
+    >>> rows_of_width(20), rows_of_width(10_000)
+    (5000, 200)
+    """
+    return max(1, min(CHUNK, CHUNK_CELLS // max(columns, 1)))
+
+
+def check_width(columns: int) -> None:
+    """See that rows are not wider than any model's.
+
+    Raises:
+        TooLarge: when they are.
+    """
+    if columns > MAX_COLUMNS:
+        raise TooLarge(
+            f"the rows have more than {MAX_COLUMNS} columns", field="body", next_step="send features, keys and answers"
+        )
 
 
 def _bad_row(number: int, row: Any, called: str) -> RowError:

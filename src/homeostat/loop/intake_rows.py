@@ -68,6 +68,7 @@ class RowReader:
         keys = self._keys(chunk, count, bad)
         vectors, kept = self._vectors(chunk, versions, statuses, bad)
         ids = self._ids(fields, keys, versions, times, bad)
+        told = list((keys | kept).items())
         batches = [
             PredictionBatch(
                 endpoint=self._target.model,
@@ -80,7 +81,7 @@ class RowReader:
                 received=self._received,
                 latency_us=latencies[row],
                 protocol=PROTOCOL,
-                inputs={name: [values[row]] for name, values in (keys | kept).items()},
+                inputs={name: [values[row]] for name, values in told},
                 vectors=vectors[row],
                 scores=[scores[row]] if statuses[row] == "ok" else [],
                 detail=details[row],

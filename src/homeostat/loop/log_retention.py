@@ -7,7 +7,7 @@ from homeostat.ground.settings import Settings
 from homeostat.loop.declaration import Declaration, list_declarations
 from homeostat.loop.triggers import Worse
 from homeostat.monitoring.keys import forget_keys
-from homeostat.monitoring.types import Accuracy
+from homeostat.monitoring.types import Accuracy, WeakSegment
 from homeostat.serving.retention import remove_segments
 from homeostat.serving.segments import Segment
 from homeostat.store.blobs import BlobStore
@@ -48,5 +48,6 @@ def horizon(declaration: Declaration) -> int:
 def _windows(declaration: Declaration) -> Iterable[int]:
     # Twice: delays are learned from the window before, and drift compares two windows in a row.
     yield from (2 * rule.window for rule in declaration.watch if isinstance(rule, Accuracy))
+    yield from (rule.window for rule in declaration.watch if isinstance(rule, WeakSegment))
     conditions = declaration.retrain.conditions if declaration.retrain is not None else ()
     yield from (2 * rule.window for rule in conditions if isinstance(rule, Worse))

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection
 
-from homeostat.evaluation.metrics import check_metric, compute
+from homeostat.evaluation.metrics import METRICS, compute
+from homeostat.evaluation.named import named_metric
 from homeostat.ground.clock import DAY
 from homeostat.ground.errors import Conflict, Invalid, NotFound
 from homeostat.ground.records import ColumnBins, Signature
@@ -17,7 +18,7 @@ from homeostat.loop.releases import CHAMPION, ELSEWHERE
 from homeostat.loop.watch import reference_metrics
 from homeostat.monitoring import types
 from homeostat.monitoring.findings import note_findings
-from homeostat.monitoring.rules import check_watch
+from homeostat.monitoring.rules import OWN_CHECKS, check_watch
 from homeostat.monitoring.types import Accuracy, Watch
 from homeostat.registry.aliases import set_alias
 from homeostat.registry.models import create_model
@@ -35,6 +36,8 @@ _RULES = {
     "data_drift": types.data_drift,
     "latency": types.latency,
     "errors": types.errors,
+    "quality": types.quality,
+    "segment": types.no_weak_segment,
 }
 
 
@@ -152,7 +155,9 @@ def watch_monitors(database: Database, *, now: int) -> list[str]:
 def check_monitor(conn: Connection, monitor: Monitor, *, now: int) -> None:
     """Check every watch rule of the version that answers; alarms open and close with their evidence."""
     version = get_version(conn, monitor.model, monitor.version)
-    metrics = tuple({rule.metric for rule in monitor.watch if isinstance(rule, Accuracy)})
+    task = version.signature.task
+    named = {rule.metric for rule in monitor.watch if isinstance(rule, Accuracy)}
+    metrics = tuple(name for name in named if name in METRICS and METRICS[name].task == task)
     found = check_watch(
         conn,
         monitor.watch,
@@ -160,10 +165,11 @@ def check_monitor(conn: Connection, monitor: Monitor, *, now: int) -> None:
         version=version.version,
         reference=version.bins,
         reference_metrics=reference_metrics(version),
-        metrics_fn=lambda y, score: compute(version.signature.task, y, score, metrics),
+        metrics_fn=lambda y, score: compute(task, y, score, metrics),
         now=now,
+        measures={name: named_metric(name, task) for name in named if name not in metrics},
     )
-    note_findings(conn, monitor.model, version.version, found, at=now)
+    note_findings(conn, monitor.model, version.version, found, at=now, keep=OWN_CHECKS)
     conn.execute(store.monitors.update().where(store.monitors.c.model == monitor.model).values(checked=now))
 
 
@@ -190,7 +196,7 @@ def _rule(place: int, said: dict[str, Any], task: str) -> Watch:
         text = str(error).replace(f"{kind}()", f"a rule of kind {kind}")
         raise Invalid(f"watch[{place}]: {text}", field="watch", next_step="see docs/monitor-anything.md") from error
     if isinstance(rule, Accuracy):
-        check_metric(rule.metric, task)
+        named_metric(rule.metric, task)
     return rule
 
 

@@ -9,13 +9,15 @@ from homeostat.ground.errors import HomeostatError, NotFound
 from homeostat.ground.ids import new_id
 from homeostat.monitoring.notify.channels import get_channel, topic_of, url_of
 from homeostat.monitoring.notify.decide import ForChannel, News, due_news, note_told
-from homeostat.monitoring.notify.sending import send
+from homeostat.monitoring.notify.sending import SECONDS, send
 from homeostat.monitoring.notify.texts import Text, plain_alarm, text_of
 from homeostat.store.database import Database
 from homeostat.store.outbox import Message, deliver_due, due_topics, enqueue
 
 AT_ONCE = 4
 """Channels that are sent to at the same time: a slow one holds up its own messages only."""
+LEASE = SECONDS + 20.0
+"""Within this time no other server of this home sends the same message."""
 MOST_ALARMS = 100
 """Alarms that a message carries as data."""
 
@@ -55,7 +57,7 @@ def deliver_news(database: Database, *, allowed: frozenset[str]) -> int:
         send(url, message.payload, delivery=message.id, allowed=allowed)
 
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="notify") as pool:
-        return sum(pool.map(lambda topic: deliver_due(database, deliver, topic=topic), topics))
+        return sum(pool.map(lambda topic: deliver_due(database, deliver, topic=topic, lease=LEASE), topics))
 
 
 def send_trial(database: Database, ref: str, *, allowed: frozenset[str]) -> Trial:

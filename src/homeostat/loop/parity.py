@@ -32,13 +32,22 @@ class LoggedParity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_logged_vectors(
-    database: Database, blobs: BlobStore, folder: Path, model: str, *, sample: int
+    database: Database,
+    blobs: BlobStore,
+    folder: Path,
+    model: str,
+    *,
+    sample: int,
+    start: int | None = None,
+    end: int | None = None,
 ) -> LoggedParity:
-    """Recompute up to `sample` answered predictions, evenly over the whole log, each with its own version's features.
+    """Recompute up to `sample` answered predictions, evenly over the log, each with its own version's features.
+
+    Only those with start <= event time < end, where these are given.
 
     It runs the declared on-demand functions, so it belongs into a command or a child process.
     """
-    answered = answered_rows(database, blobs, folder, model)
+    answered = answered_rows(database, blobs, folder, model, start=start, end=end)
     rows = answered.gather_every(max(1, -(-len(answered) // sample)))
     reports = []
     known: dict[str, FeatureSet] = {}
@@ -54,12 +63,20 @@ def check_logged_vectors(
     return _together(model, reports)
 
 
-def answered_rows(database: Database, blobs: BlobStore, folder: Path, model: str) -> pl.DataFrame:
+def answered_rows(
+    database: Database,
+    blobs: BlobStore,
+    folder: Path,
+    model: str,
+    *,
+    start: int | None = None,
+    end: int | None = None,
+) -> pl.DataFrame:
     """Every answered prediction of a model (shadows apart), in the order of the log."""
     with database.read() as conn:
         frames = [
             frame.filter(pl.col("status") == "ok", pl.col("arm") != "shadow")
-            for frame in scan_frames(conn, blobs, folder, model=model)
+            for frame in scan_frames(conn, blobs, folder, model=model, start=start, end=end)
         ]
     return pl.concat(frames) if frames else pl.DataFrame(schema={"version": pl.Int64})
 

@@ -1,6 +1,7 @@
 """From rows that a model was trained or tried on to what its later rows are compared with: columns, bins, metrics.
 
-However many rows there are, at most `MOST_ROWS` are held: from then on every second, every fourth, ... of them.
+However many rows there are, at most `MOST_ROWS` are held (fewer when they are wide): from then on every second, every
+fourth, ... of them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ from homeostat.monitoring.bins import fit_bins
 from homeostat.monitoring.truth import Truth
 
 MOST_ROWS = 200_000
+MOST_CELLS = 20_000_000
 LEAST_ROWS = 2
 MOST_IDENTITIES = 0.5
 """A text column with more different values than this share of its rows names things; every window has others."""
@@ -96,8 +98,9 @@ class _Held:
     def add(self, chunk: Chunk) -> None:
         start = -self.seen % self._step
         count = len(range(start, len(chunk.places), self._step))
-        for name in [name for name in chunk.columns if name not in self.columns]:  # in the order of the first rows
-            self.columns[name] = [None] * self.rows
+        for name in chunk.columns:  # in their order, so that the same reference gives the same version
+            if name not in self.columns:
+                self.columns[name] = [None] * self.rows
         for name, values in self.columns.items():
             given = chunk.columns.get(name)
             values.extend([None] * count if given is None else given[start :: self._step])
@@ -106,7 +109,7 @@ class _Held:
         self.is_text |= chunk.is_text
         self.rows += count
         self.seen += len(chunk.places)
-        if self.rows > MOST_ROWS:
+        while self.rows > LEAST_ROWS and (self.rows > MOST_ROWS or self.rows * len(self.columns) > MOST_CELLS):
             self._step *= 2
             self.columns = {name: values[::2] for name, values in self.columns.items()}
             self.rows = len(range(0, self.rows, 2))

@@ -40,7 +40,7 @@ class OlderThan(_Rule, frozen=True, kw_only=True, tag="older_than"):
 
 
 class Drifted(_Rule, frozen=True, kw_only=True, tag="drifted"):
-    """A data-drift alarm is open; for models whose labels cannot come in time."""
+    """A data-drift alarm has been open for a whole window more; for models whose labels cannot come in time."""
 
     def __str__(self) -> str:
         return "data drift alarm"
@@ -77,7 +77,7 @@ def older_than(age: str) -> OlderThan:
 
 
 def drifted() -> Drifted:
-    """A data-drift alarm of the champion is open."""
+    """A data-drift alarm of the champion has been open for one whole window of its rule: two in a row have it."""
     return Drifted()
 
 

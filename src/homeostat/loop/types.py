@@ -11,7 +11,7 @@ from homeostat.ground.clock import parse_duration
 from homeostat.ground.errors import Invalid
 from homeostat.ground.ids import check_name
 from homeostat.loop.triggers import Condition, Retrain, when
-from homeostat.monitoring.types import Watch
+from homeostat.monitoring.types import Quality, Watch, quality
 from homeostat.rollout.types import Plan, canary, shadow
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -81,7 +81,7 @@ def model(
                 features=tuple(features),
                 gate=tuple(gate),
                 rollout=rollout if rollout is not None else shadow() >> canary(5, 25, 100),
-                watch=tuple(watch),
+                watch=_with_quality(watch),
                 retrain=retrain if retrain is None or isinstance(retrain, Retrain) else when(retrain),
                 train_window=parse_duration(train_window, field="train_window"),
                 evaluation_window=parse_duration(evaluation_window, field="evaluation_window"),
@@ -93,6 +93,11 @@ def model(
         return function
 
     return collect
+
+
+def _with_quality(watch: Sequence[Watch]) -> tuple[Watch, ...]:
+    """A model is watched for breaks unless it says otherwise: hs.quality(checks=())."""
+    return tuple(watch) if any(isinstance(rule, Quality) for rule in watch) else (*watch, quality())
 
 
 def take_collected() -> list[ModelSpec]:

@@ -3,8 +3,10 @@
 import importlib.util
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from homeostat.features.compiled import FeatureSet
 from homeostat.features.plan import compile_features
@@ -42,9 +44,30 @@ def load_model(source: bytes, *, name: str, root: Path, model: str) -> tuple[Mod
     return spec, compile_features(spec.features, examples=spec.examples, root=root)
 
 
+def load_function(source: bytes, *, name: str, root: Path, function: str) -> Callable[..., Any]:
+    """A function at the top of a declared file.
+
+    Raises:
+        Invalid: when the file has none of that name.
+    """
+    load_specs(source, name=name, root=root)
+    found = getattr(sys.modules[_module_name(root / name)], function, None)
+    if not callable(found):
+        raise Invalid(
+            f"{name} has no function {function!r}",
+            field="metric",
+            next_step="write it with `def` at the top of the file",
+        )
+    return found  # type: ignore[no-any-return]  # whatever the user wrote
+
+
+def _module_name(path: Path) -> str:
+    return f"_homeostat_declared_{path.stem}"
+
+
 def _execute(source: bytes, *, name: str, root: Path) -> ModuleType:
     path = root / name
-    module_name = f"_homeostat_declared_{path.stem}"
+    module_name = _module_name(path)
     loader_spec = importlib.util.spec_from_loader(module_name, loader=None, origin=str(path))
     assert loader_spec is not None  # a spec without a loader is always made
     module = importlib.util.module_from_spec(loader_spec)

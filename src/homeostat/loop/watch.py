@@ -1,5 +1,6 @@
 """Looking after a model in service, once an event-day: its watch rules, then its retraining rules."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,13 +13,26 @@ from homeostat.loop.declaration import Declaration
 from homeostat.loop.durable import list_cycles
 from homeostat.loop.triggers import Condition, Drifted, OlderThan, Worse
 from homeostat.monitoring.accuracy import joined
+from homeostat.monitoring.accuracy_windows.types import Measure
 from homeostat.monitoring.alarms import list_alarms
+from homeostat.monitoring.breaks.check import break_text
 from homeostat.monitoring.findings import note_findings
-from homeostat.monitoring.rules import check_watch
-from homeostat.monitoring.types import Accuracy
+from homeostat.monitoring.rules import OWN_CHECKS, judge_watch, settle_alarms
+from homeostat.monitoring.types import Accuracy, Finding, Quality, Watch
 from homeostat.registry.types import ModelVersion
 from homeostat.registry.versions import get_version
 from homeostat.rollout.store import running_rollout
+from homeostat.store.events import append_event, list_events
+
+BLOCKED = "retrain.blocked"
+"""Event: a retraining rule holds, and nothing is started."""
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeps a model from being retrained."""
+
+    text: str
+    alarms: tuple[str, ...]
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +40,8 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str
     evidence: dict[str, Any]
+    block: Block | None = None
+    """Why nothing is started although it holds."""
 
 
 def champion_of(conn: Connection, model: str) -> ModelVersion | None:
@@ -34,13 +50,28 @@ def champion_of(conn: Connection, model: str) -> ModelVersion | None:
     return None if number is None else get_version(conn, model, number)
 
 
-def watch_model(conn: Connection, declaration: Declaration, *, now: int) -> None:
-    """Check every watch rule of the champion; alarms open and close with their evidence."""
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check of the watch rules found, before any alarm moves."""
+
+    version: int
+    findings: tuple[Finding, ...]
+
+
+def look_at_model(
+    conn: Connection, declaration: Declaration, *, now: int, measures: Mapping[str, Measure] | None = None
+) -> Looked | None:
+    """Check every watch rule of the champion; None before there is one.
+
+    It only reads, since `measures` (metrics that evaluation has no formula for) may ask a child process.
+    """
     champion = champion_of(conn, declaration.model)
     if champion is None:
-        return
-    metrics = tuple({rule.metric for rule in declaration.watch if isinstance(rule, Accuracy)})
-    found = check_watch(
+        return None
+    known = measures or {}
+    metrics = tuple(
+        {rule.metric for rule in declaration.watch if isinstance(rule, Accuracy) and rule.metric not in known}
+    )
+    found = judge_watch(
         conn,
         declaration.watch,
         model=declaration.model,
@@ -49,8 +80,15 @@ def watch_model(conn: Connection, declaration: Declaration, *, now: int) -> None
         reference_metrics=reference_metrics(champion),
         metrics_fn=lambda y, score: compute(declaration.task, y, score, metrics),
         now=now,
+        measures=known,
     )
-    note_findings(conn, declaration.model, champion.version, found, at=now)
+    return Looked(version=champion.version, findings=tuple(found))
+
+
+def settle_model(conn: Connection, model: str, looked: Looked, *, now: int) -> None:
+    """Let alarms open and close with their evidence, and keep what was found."""
+    settle_alarms(conn, model, looked.findings, now=now)
+    note_findings(conn, model, looked.version, looked.findings, at=now, keep=OWN_CHECKS)
 
 
 def reference_metrics(version: ModelVersion) -> dict[str, float | None]:
@@ -70,7 +108,39 @@ def due_cause(conn: Connection, declaration: Declaration, *, now: int) -> Cause 
     if last is not None and (last.ended_at is None or now - max(last.as_of, last.ended_at) < rules.cooldown):
         return None
     causes = (_holds(conn, rule, declaration, champion, now) for rule in rules.conditions)
-    return next((cause for cause in causes if cause is not None), None)
+    cause = next((cause for cause in causes if cause is not None), None)
+    if cause is None:
+        return None
+    return msgspec.structs.replace(cause, block=block_of(conn, declaration.model, declaration.watch))
+
+
+def block_of(conn: Connection, model: str, watch: Sequence[Watch]) -> Block | None:
+    """Why a model may not be retrained now: it would learn from a break in what is sent. None when it may.
+
+    Alarms that somebody has acknowledged block nothing.
+    """
+    if not any(isinstance(rule, Quality) and rule.blocks for rule in watch):
+        return None
+    alarms = [one for one in list_alarms(conn, model, is_open=True) if one.kind == "quality"]
+    waiting = [one for one in alarms if one.acknowledged_at is None]
+    if not waiting:
+        return None
+    said = "; ".join(break_text(one.subject, one.latest or one.evidence) for one in waiting[:3])
+    more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
+    text = f"retraining is blocked: {said}{more} (since {to_iso(waiting[0].since)})"
+    return Block(text=text, alarms=tuple(one.id for one in waiting))
+
+
+def note_blocked(conn: Connection, model: str, cause: Cause, *, now: int) -> bool:
+    """Record that retraining is called for and waits; once for the same alarms."""
+    assert cause.block is not None  # the caller looked
+    before = list_events(conn, subject=model, kinds=(BLOCKED,))
+    alarms = list(cause.block.alarms)
+    if before and before[-1].data["alarms"] == alarms:
+        return False
+    data = {"cause": cause.text, "evidence": cause.evidence, "alarms": alarms}
+    append_event(conn, BLOCKED, subject=model, at=now, actor="loop", reason=cause.block.text, data=data)
+    return True
 
 
 def _holds(
@@ -125,8 +195,9 @@ def _is_old(rule: OlderThan, champion: ModelVersion, now: int) -> Cause | None:
 
 
 def _has_drifted(conn: Connection, _rule: Drifted, champion: ModelVersion) -> Cause | None:
+    """One window that stands out makes an alarm; that the next one does too, makes a cause (`rules._data_drift`)."""
     alarms = [alarm for alarm in list_alarms(conn, champion.model, is_open=True) if alarm.kind == "data_drift"]
-    if not alarms:
+    columns = [alarm.subject for alarm in alarms if (alarm.latest or alarm.evidence).get("lasting")]
+    if not columns:
         return None
-    columns = [alarm.subject for alarm in alarms]
     return Cause(text=f"data drift: {', '.join(columns)}", evidence={"columns": columns, "version": champion.version})

@@ -1,58 +1,30 @@
-"""Drift: have the rows moved away from the reference bins, by more than chance and by enough to matter?
+"""Drift of a version in service: its profiles, window by window, handed to the calibrated decision.
 
-Per column the Jensen-Shannon distance (natural logarithm; 0 = same, 0.83 = disjoint) between the reference counts and
-the window's. Its null is simulated: two multinomial draws of the actual sizes from the pooled bins, so that a small
-window is not called drift for being small. Each column's distance becomes a z under its own null, and the largest z
-over all columns gives the p-value, so that the error rate holds for the model as a whole. A column has drifted when
-its family-wise p is at most alpha AND its distance is at least the floor: at large counts everything is significant.
+What is decided, and how often it is wrong, is in `calibrated/windows.py`. Here windows are read: each as long as the
+one that is asked about, one after the other back to the version's first day.
 """
 
 from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from homeostat.ground.clock import DAY
 from homeostat.ground.records import ColumnBins
 from homeostat.monitoring.bins import Counts, bins_id, width
+from homeostat.monitoring.calibrated.columns import LIVE_FLOOR, LIVE_ROWS
+from homeostat.monitoring.calibrated.types import ColumnDrift, DriftReport
+from homeostat.monitoring.calibrated.windows import MOST, Window, decide, js_distance
 from homeostat.monitoring.store import profiles
 
-MIN_ROWS = 200
+MIN_ROWS = LIVE_ROWS
 """Fewer rows are 'insufficient', never 'no drift'."""
-DRAWS = 400
+SEASONAL_WINDOWS = 7 * MOST
+"""So many windows are read when only those of one phase will be compared."""
 
-Floats = npt.NDArray[np.float64]
-
-
-class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
-    """One column of a report."""
-
-    name: str
-    js: float
-    """Jensen-Shannon distance, 0 to 0.83."""
-    z: float
-    """Standard deviations above what chance alone gives at these sizes."""
-    p: float
-    """Family-wise: the chance that ANY column would look this different without drift."""
-    drifted: bool
-
-
-class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict on one window."""
-
-    status: str
-    """'ok', 'drift' or 'insufficient'."""
-    rows: int
-    columns: tuple[ColumnDrift, ...]
-    alpha: float
-    floor: float
-
-    def drifted(self) -> list[str]:
-        """Names of the columns that have."""
-        return [column.name for column in self.columns if column.drifted]
+__all__ = ["MIN_ROWS", "ColumnDrift", "DriftReport", "compare", "drift", "first_day", "js_distance", "profile"]
 
 
 def drift(
@@ -64,31 +36,84 @@ def drift(
     end: int,
     reference: Sequence[ColumnBins],
     alpha: float = 0.05,
-    floor: float = 0.1,
+    floor: float = LIVE_FLOOR,
+    season: str | None = None,
+    past_until: int | None = None,
 ) -> DriftReport:
-    """The rows that a version scored on the event days from `start` to before `end`, against its reference bins."""
-    return compare(reference, profile(conn, model, version, reference, start=start, end=end), alpha=alpha, floor=floor)
+    """The rows that a version scored on the event days from `start` to before `end`: have they moved?
+
+    They are held against the reference bins and against earlier windows of the version, of those that had ended by
+    `past_until` (all, when it is None): a stream that has moved is no measure for whether it still is elsewhere.
+    """
+    current = Window(start=start, counts=tuple(profile(conn, model, version, reference, start=start, end=end)))
+    past = past_windows(
+        conn,
+        model,
+        version,
+        reference,
+        before=start,
+        length=end - start,
+        most=MOST if season is None else SEASONAL_WINDOWS,
+    )
+    usable = [window for window in past if past_until is None or window.start + (end - start) <= past_until]
+    return decide(reference, current, usable, alpha=alpha, floor=floor, season=season)
 
 
 def profile(
     conn: Connection, model: str, version: int, reference: Sequence[ColumnBins], *, start: int, end: int
 ) -> list[Counts]:
     """Counts by reference bin of the event days from the one of `start` to before `end`, one array a column."""
-    columns = {bins_id(column): np.zeros(width(column), dtype=np.int64) for column in reference}
+    first = start - start % DAY
+    windows = _counts(conn, model, version, reference, start=first, end=end, length=max(end - first, DAY))
+    return windows.get(0) or [np.zeros(width(column), dtype=np.int64) for column in reference]
+
+
+def past_windows(
+    conn: Connection,
+    model: str,
+    version: int,
+    reference: Sequence[ColumnBins],
+    *,
+    before: int,
+    length: int,
+    most: int = MOST,
+) -> list[Window]:
+    """Windows of whole days that lie one after the other up to `before`, oldest first, within the version's days.
+
+    A window without any row is not there.
+    """
+    first = first_day(conn, model, version)
+    if first is None or first >= before:
+        return []
+    number = min(most, (before - first) // length)
+    start = before - number * length
+    found = _counts(conn, model, version, reference, start=start, end=before, length=length)
+    return [Window(start=start + place * length, counts=tuple(counts)) for place, counts in sorted(found.items())]
+
+
+def _counts(
+    conn: Connection, model: str, version: int, reference: Sequence[ColumnBins], *, start: int, end: int, length: int
+) -> dict[int, list[Counts]]:
+    """Counts of each column by window, which are `length` long from `start` on; windows without a row are left out."""
+    columns = {bins_id(column): place for place, column in enumerate(reference)}
+    place = ((profiles.c.window_start - start) // length).label("place")
     query = (
-        sa.select(profiles.c.bins_id, profiles.c.bin, sa.func.sum(profiles.c.rows))
+        sa.select(place, profiles.c.bins_id, profiles.c.bin, sa.func.sum(profiles.c.rows))
         .where(
             profiles.c.model == model,
             profiles.c.version == version,
-            profiles.c.window_start >= start - start % DAY,
+            profiles.c.window_start >= start,
             profiles.c.window_start < end,
             profiles.c.bins_id.in_(list(columns)),
         )
-        .group_by(profiles.c.bins_id, profiles.c.bin)
+        .group_by(place, profiles.c.bins_id, profiles.c.bin)
     )
-    for key, place, rows in conn.execute(query):
-        columns[key][place] = int(rows)
-    return [columns[bins_id(column)] for column in reference]
+    found: dict[int, list[Counts]] = {}
+    for window, key, where, rows in conn.execute(query):
+        if window not in found:
+            found[window] = [np.zeros(width(column), dtype=np.int64) for column in reference]
+        found[window][columns[key]][where] = int(rows)
+    return found
 
 
 def first_day(conn: Connection, model: str, version: int) -> int | None:
@@ -103,58 +128,20 @@ def compare(
     counts: Sequence[Counts],
     *,
     alpha: float = 0.05,
-    floor: float = 0.1,
-    draws: int = DRAWS,
-    seed: int = 0,
+    floor: float = LIVE_FLOOR,
+    measure: str = "effect",
 ) -> DriftReport:
-    """The verdict on counts that are in the reference's bins; the same input gives the same verdict."""
-    pairs = [(np.array(column.counts, dtype=np.int64), now) for column, now in zip(reference, counts, strict=True)]
-    rows = max((int(now.sum()) for _, now in pairs), default=0)
-    usable = [index for index, (then, now) in enumerate(pairs) if min(then.sum(), now.sum()) >= MIN_ROWS]
-    if not usable:
-        return DriftReport(status="insufficient", rows=rows, columns=(), alpha=alpha, floor=floor)
-    rng = np.random.default_rng(seed)
-    draws = max(draws, int(np.ceil(2 / alpha)))  # so that p can get below alpha
-    distance = np.array([float(js_distance(*pairs[index])) for index in usable])
-    null = np.stack([_null(*pairs[index], draws, rng) for index in usable])
-    centre, spread = null.mean(axis=1), np.maximum(null.std(axis=1), 1e-9)
-    z = (distance - centre) / spread
-    worst = ((null - centre[:, None]) / spread[:, None]).max(axis=0)
-    p = (1 + (worst[None, :] >= z[:, None]).sum(axis=1)) / (draws + 1)
-    columns = tuple(
-        ColumnDrift(
-            name=reference[index].name,
-            js=round(float(distance[place]), 6),
-            z=round(float(z[place]), 3),
-            p=round(float(p[place]), 6),
-            drifted=bool(p[place] <= alpha and distance[place] >= floor),
-        )
-        for place, index in enumerate(usable)
-    )
-    status = "drift" if any(column.drifted for column in columns) else "ok"
-    return DriftReport(status=status, rows=rows, columns=columns, alpha=alpha, floor=floor)
+    """The verdict on counts that are in the reference's bins, against the reference alone.
 
-
-def js_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Square root of the Jensen-Shannon divergence between counts, along the last axis (scipy's `jensenshannon`).
-
-    >>> round(float(js_distance([10, 0], [0, 5])), 4)
-    0.8326
+    With `measure="js"` the floor is one of the Jensen-Shannon distance instead of the effect.
     """
-    p, q = (np.asarray(counts, dtype=np.float64) for counts in (first, second))
-    p, q = p / p.sum(axis=-1, keepdims=True), q / q.sum(axis=-1, keepdims=True)
-    middle = (p + q) / 2
-    divergence = (_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2
-    return np.sqrt(np.maximum(divergence, 0.0))
+    report = decide(reference, Window(start=0, counts=tuple(counts)), alpha=alpha, floor=0.0)
+    columns = tuple(_floored(column, getattr(column, measure), floor) for column in report.columns)
+    status = "ok" if report.status == "drift" and not any(column.drifted for column in columns) else report.status
+    return msgspec.structs.replace(report, status=status, columns=columns, floor=floor)
 
 
-def _relative_entropy(p: Floats, q: Floats) -> Floats:
-    logs = np.log(np.divide(p, q, out=np.ones_like(p), where=p > 0))
-    total: Floats = (p * logs).sum(axis=-1)
-    return total
-
-
-def _null(then: Counts, now: Counts, draws: int, rng: np.random.Generator) -> Floats:
-    pooled = (then + now) / (then.sum() + now.sum())
-    first, second = (rng.multinomial(int(counts.sum()), pooled, size=draws) for counts in (then, now))
-    return js_distance(first, second)
+def _floored(column: ColumnDrift, size: float | None, floor: float) -> ColumnDrift:
+    if not column.drifted or (size is not None and size >= floor):
+        return column
+    return msgspec.structs.replace(column, status="ok")

@@ -1,6 +1,6 @@
 """What the newest check of each model said, kept for whoever looks between two checks: pages, Prometheus."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -18,9 +18,19 @@ class NotedFinding(Finding, frozen=True, kw_only=True):
     at: int
 
 
-def note_findings(conn: Connection, model: str, version: int, found: Sequence[Finding], *, at: int) -> None:
-    """Keep what a check said instead of what the one before it said."""
-    conn.execute(table.delete().where(table.c.model == model))
+def note_findings(
+    conn: Connection,
+    model: str,
+    version: int,
+    found: Sequence[Finding],
+    *,
+    at: int,
+    keep: Collection[str] = (),
+    kinds: Collection[str] | None = None,
+) -> None:
+    """Keep what a check said instead of what the one before it said; of all kinds, or `kinds`, but not of `keep`."""
+    old = table.delete().where(table.c.model == model, table.c.kind.not_in(list(keep)))
+    conn.execute(old if kinds is None else old.where(table.c.kind.in_(list(kinds))))
     rows = {
         (one.kind, one.subject): msgspec.to_builtins(one) | {"model": model, "version": version, "at": at}
         for one in found

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from homeostat.monitoring.labels import LabelResult, portions
-from homeostat.monitoring.store import key_labels, keys, labels
+from homeostat.monitoring.store import key_labels, keys, labels, moved_labels, outcomes
 from homeostat.store.dialect import insert_new_tuples, write_in_turn
 
 FOREVER = (1 << 63) - 1
@@ -103,7 +103,18 @@ def _join(conn: Connection, concerned: sa.ColumnElement[bool]) -> None:
         key_labels.c.seq == labels.c.key_label, keys.c.request_id == labels.c.request_id, _is_nearest()
     )
     moved = sa.select(key_labels.c.seq).where(timed)
-    conn.execute(labels.delete().where(labels.c.key_label > 0, labels.c.key_label.in_(moved), ~still_meant))
+    is_lost = sa.and_(labels.c.key_label > 0, labels.c.key_label.in_(moved), ~still_meant)
+    _note_moved(conn, is_lost)
+    conn.execute(labels.delete().where(is_lost))
+
+
+def _note_moved(conn: Connection, is_lost: sa.ColumnElement[bool]) -> None:
+    """For accuracy by window: what was said of the windows that lose a label does not hold any more."""
+    about = sa.and_(outcomes.c.request_id == labels.c.request_id, outcomes.c.model == labels.c.model)
+    lost = sa.select(labels.c.model, outcomes.c.at).select_from(labels).join(outcomes, about).where(is_lost).distinct()
+    found = [{"model": model, "at": at} for model, at in conn.execute(lost)]
+    if found:
+        conn.execute(moved_labels.insert(), found)
 
 
 _GIVEN = ("model", "request_id", "value", "at", "recorded", "actor", "key_label", "waiting")

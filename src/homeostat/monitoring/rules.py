@@ -1,6 +1,6 @@
 """Checking the declared watch rules: each says ok, alarm or insufficient with its numbers, and alarms follow."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, assert_never
 
 import msgspec
@@ -11,9 +11,11 @@ from sqlalchemy.engine import Connection
 from homeostat.ground.clock import DAY, to_iso
 from homeostat.ground.records import ColumnBins
 from homeostat.monitoring import health
-from homeostat.monitoring.accuracy import Joined, MetricsFn, joined
+from homeostat.monitoring.accuracy import Floats, Joined, MetricsFn, joined
+from homeostat.monitoring.accuracy_windows.types import Measure, Measured
 from homeostat.monitoring.alarms import FEED, close_alarm, list_alarms, open_alarm
 from homeostat.monitoring.bins import Counts
+from homeostat.monitoring.calibrated.windows import alpha_per_check
 from homeostat.monitoring.drift import MIN_ROWS, ColumnDrift, DriftReport, compare, drift, first_day, profile
 from homeostat.monitoring.types import (
     GREATER_IS_BETTER,
@@ -22,8 +24,10 @@ from homeostat.monitoring.types import (
     Errors,
     Finding,
     Latency,
+    Quality,
     Skew,
     Watch,
+    WeakSegment,
 )
 
 SLICES = 7
@@ -32,6 +36,12 @@ T_95 = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94)
 """One-sided 95 % points of Student's t with 1 to 6 degrees of freedom."""
 CHECKS_A_MONTH = 30
 """The rules are checked once an event day."""
+
+
+OWN_CHECKS = frozenset({FEED, "quality", "segment", "parity"})
+"""Kinds of alarms that are opened and closed by checks of their own, at another pace."""
+SEVERITY = {"quality": "page", "parity": "page"}
+"""Kinds that get somebody out of bed; the others are 'warn'."""
 
 
 def check_watch(
@@ -44,32 +54,69 @@ def check_watch(
     reference_metrics: Mapping[str, float | None],
     metrics_fn: MetricsFn,
     now: int,
+    measures: Mapping[str, Measure] | None = None,
 ) -> list[Finding]:
     """Check every rule for the version in service and let alarms open and close accordingly.
 
     `reference` are the version's bins with the counts of its training rows, `reference_metrics` what it scored at its
     gate. An insufficient check leaves an open alarm open; one about something that is no longer watched is closed.
     """
-    findings = [
-        finding
-        for rule in watch
-        for finding in _check(conn, rule, model, version, reference, reference_metrics, metrics_fn, now)
-    ]
-    for finding in findings:
-        if finding.status == "alarm":
-            open_alarm(conn, model, finding.kind, finding.subject, evidence=finding.evidence, at=now)
-        elif finding.status == "ok":
-            close_alarm(conn, model, finding.kind, finding.subject, evidence=finding.evidence, at=now)
-    _close_unwatched(conn, model, findings, now)
+    findings = judge_watch(
+        conn,
+        watch,
+        model=model,
+        version=version,
+        reference=reference,
+        reference_metrics=reference_metrics,
+        metrics_fn=metrics_fn,
+        now=now,
+        measures=measures,
+    )
+    settle_alarms(conn, model, findings, now=now)
     return findings
 
 
-def _close_unwatched(conn: Connection, model: str, findings: Sequence[Finding], now: int) -> None:
+def judge_watch(
+    conn: Connection,
+    watch: Sequence[Watch],
+    *,
+    model: str,
+    version: int,
+    reference: Sequence[ColumnBins],
+    reference_metrics: Mapping[str, float | None],
+    metrics_fn: MetricsFn,
+    now: int,
+    measures: Mapping[str, Measure] | None = None,
+) -> list[Finding]:
+    """The first half of `check_watch`, which only reads. `measures` are metrics that `metrics_fn` does not know."""
+    return [
+        finding
+        for rule in watch
+        for finding in _check(conn, rule, model, version, reference, reference_metrics, metrics_fn, now, measures or {})
+    ]
+
+
+def settle_alarms(
+    conn: Connection, model: str, findings: Sequence[Finding], *, now: int, kinds: Collection[str] | None = None
+) -> None:
+    """The other half: alarms open and close. `kinds` are those that were checked; all but `OWN_CHECKS` by default."""
+    for finding in findings:
+        if finding.status == "alarm":
+            severity = SEVERITY.get(finding.kind, "warn")
+            open_alarm(conn, model, finding.kind, finding.subject, evidence=finding.evidence, at=now, severity=severity)
+        elif finding.status == "ok":
+            close_alarm(conn, model, finding.kind, finding.subject, evidence=finding.evidence, at=now)
+    _close_unwatched(conn, model, findings, now, kinds)
+
+
+def _close_unwatched(
+    conn: Connection, model: str, findings: Sequence[Finding], now: int, kinds: Collection[str] | None
+) -> None:
     judged = {(finding.kind, finding.subject) for finding in findings}
     unknown = {finding.kind for finding in findings if not finding.subject}  # too few rows to name any column
-    unknown.add(FEED)
     for alarm in list_alarms(conn, model, is_open=True):
-        if (alarm.kind, alarm.subject) not in judged and alarm.kind not in unknown:
+        is_asked = alarm.kind not in OWN_CHECKS if kinds is None else alarm.kind in kinds
+        if is_asked and (alarm.kind, alarm.subject) not in judged and alarm.kind not in unknown:
             close_alarm(conn, model, alarm.kind, alarm.subject, evidence={"reason": "no longer watched"}, at=now)
 
 
@@ -82,10 +129,12 @@ def _check(
     reference_metrics: Mapping[str, float | None],
     metrics_fn: MetricsFn,
     now: int,
+    measures: Mapping[str, Measure],
 ) -> Iterable[Finding]:
     match rule:
         case Accuracy():
-            yield _accuracy(conn, rule, model, version, reference_metrics.get(rule.metric), metrics_fn, now)
+            measure = measures.get(rule.metric) or OneOf(rule.metric, metrics_fn)
+            yield _accuracy(conn, rule, model, version, reference_metrics.get(rule.metric), measure, now)
         case DataDrift():
             yield from _data_drift(conn, rule, model, version, reference, now)
         case Skew():
@@ -94,11 +143,30 @@ def _check(
             yield _latency(conn, rule, model, version, now)
         case Errors():
             yield _errors(conn, rule, model, version, now)
+        case Quality() | WeakSegment():
+            return  # they need the log, and have a pace of their own
         case _:
             assert_never(rule)
 
 
 # Accuracy ------------------------------------------------------------------------------------------------------------
+
+
+class OneOf:
+    """A metric out of a function that gives several by name."""
+
+    share = None
+    bounds = (None, None)
+
+    def __init__(self, name: str, metrics_fn: MetricsFn) -> None:
+        self.name = name
+        self.greater_is_better = name in GREATER_IS_BETTER
+        self._metrics_fn = metrics_fn
+
+    def many(self, parts: Sequence[tuple[Floats, Floats]]) -> list[Measured]:
+        """Value or reason for each (labels, scores)."""
+        values = (self._metrics_fn(y, score).get(self.name) for y, score in parts)
+        return [(value, "" if value is not None else "it is not defined for these rows") for value in values]
 
 
 def _accuracy(
@@ -107,7 +175,7 @@ def _accuracy(
     model: str,
     version: int,
     reference: float | None,
-    metrics_fn: MetricsFn,
+    measure: Measure,
     now: int,
 ) -> Finding:
     """An alarm when the metric is worse by the stated share and the worsening is beyond the noise between days.
@@ -118,11 +186,13 @@ def _accuracy(
     start = now - rule.window
     rows = joined(conn, model, version=version, start=start, end=now, now=now)
     evidence: dict[str, Any] = {"labels": len(rows.y), "window": [to_iso(start), to_iso(now)], "version": version}
-    value = metrics_fn(rows.y, rows.score).get(rule.metric) if len(rows.y) >= MIN_ROWS else None
-    without = _leaving_spans_out(rows, rule, metrics_fn, start)
+    if len(rows.y) < MIN_ROWS:
+        return _unsure(rule, evidence, f"fewer than {MIN_ROWS} labels")
+    (value, reason), *left_out = measure.many([(rows.y, rows.score), *_leaving_spans_out(rows, rule, start)])
+    without = [one for one, _ in left_out if one is not None]
     if value is None or reference is None or len(without) < 2:
-        return Finding(kind="accuracy", subject=rule.metric, status="insufficient", evidence=evidence)
-    sign = -1.0 if rule.metric in GREATER_IS_BETTER else 1.0
+        return _unsure(rule, evidence, reason or ("no value at the gate" if reference is None else "one day of labels"))
+    sign = -1.0 if measure.greater_is_better else 1.0
     worse = sign * (value - reference)
     error = float(np.sqrt((len(without) - 1) ** 2 / len(without) * np.var(without, ddof=1)))
     surely = worse - T_95[len(without) - 2] * error
@@ -138,11 +208,14 @@ def _accuracy(
     return Finding(kind="accuracy", subject=rule.metric, status=status, evidence=evidence)
 
 
-def _leaving_spans_out(rows: Joined, rule: Accuracy, metrics_fn: MetricsFn, start: int) -> list[float]:
+def _unsure(rule: Accuracy, evidence: dict[str, Any], reason: str) -> Finding:
+    return Finding(kind="accuracy", subject=rule.metric, status="insufficient", evidence=evidence | {"reason": reason})
+
+
+def _leaving_spans_out(rows: Joined, rule: Accuracy, start: int) -> list[tuple[Floats, Floats]]:
     span = (rows.at - start) * SLICES // rule.window
     present = np.unique(span).tolist()
-    values = (metrics_fn(rows.y[span != one], rows.score[span != one]).get(rule.metric) for one in present)
-    return [value for value in values if value is not None] if len(present) > 1 else []
+    return [(rows.y[span != one], rows.score[span != one]) for one in present] if len(present) > 1 else []
 
 
 # Drift and skew ------------------------------------------------------------------------------------------------------
@@ -151,19 +224,51 @@ def _leaving_spans_out(rows: Joined, rule: Accuracy, metrics_fn: MetricsFn, star
 def _data_drift(
     conn: Connection, rule: DataDrift, model: str, version: int, reference: Sequence[ColumnBins], now: int
 ) -> Iterable[Finding]:
-    """A column alarms when it drifted in this window of whole days and in the one before."""
+    """A column alarms when its newest window of whole days has moved.
+
+    One that alarms already is held against windows of before its alarm: those since then are what is in question, and
+    would soon make a lasting change look usual. Its evidence says `lasting` when it has alarmed for one whole window
+    more, which a retraining rule waits for.
+    """
     end = now - now % DAY
-    alpha = rule.alarms_per_month / CHECKS_A_MONTH
-    windows = [(end - rule.window, end), (end - 2 * rule.window, end - rule.window)]
-    this, before = (
-        drift(conn, model, version, start=start, end=stop, reference=reference, alpha=alpha, floor=rule.floor)
-        for start, stop in windows
+    window = (end - rule.window, end)
+    alarms = [alarm for alarm in list_alarms(conn, model, is_open=True) if alarm.kind == "data_drift"]
+    since = {alarm.subject: max(alarm.since, alarm.opened_at) for alarm in alarms}
+    report = _drift(conn, rule, model, version, reference, window, None)
+    if not report.columns:
+        yield _too_few("data_drift", report)
+        return
+    steady = report
+    if alarms:
+        first = min(alarm.opened_at for alarm in alarms)
+        steady = _drift(conn, rule, model, version, reference, window, first - first % DAY - rule.window)
+    for usual, lasting in zip(report.columns, steady.columns, strict=True):
+        of, column = (steady, lasting) if usual.name in since else (report, usual)
+        has_lasted = now - since.get(usual.name, now) >= rule.window
+        yield _column("data_drift", of, column, window, lasting=has_lasted)
+
+
+def _drift(
+    conn: Connection,
+    rule: DataDrift,
+    model: str,
+    version: int,
+    reference: Sequence[ColumnBins],
+    window: tuple[int, int],
+    past_until: int | None,
+) -> DriftReport:
+    return drift(
+        conn,
+        model,
+        version,
+        start=window[0],
+        end=window[1],
+        reference=reference,
+        alpha=alpha_per_check(rule.alarms_per_month, checks_a_month=CHECKS_A_MONTH),
+        floor=rule.floor,
+        season=rule.season,
+        past_until=past_until,
     )
-    drifted_before = set(before.drifted())
-    if this.status == "insufficient":
-        yield _too_few("data_drift", this)
-    for column in this.columns:
-        yield _column("data_drift", this, column, windows[0], is_alarm=column.drifted and column.name in drifted_before)
 
 
 def _skew(
@@ -178,17 +283,18 @@ def _skew(
         return  # a version's first days do not change any more: what was found then stands
     window = (start, start + rule.window)
     counts = profile(conn, model, version, reference, start=start, end=window[1])
-    values = compare(reference, counts, floor=rule.floor)
+    values = compare(reference, counts, floor=rule.floor, measure="js")
     presence = compare(
         [msgspec.structs.replace(column, counts=tuple(_presence(column, column.counts))) for column in reference],
         [_presence(column, rows) for column, rows in zip(reference, counts, strict=True)],
         floor=rule.missing,
+        measure="js",
     )
-    if values.status == "insufficient":
+    if not values.columns:
         yield _too_few("skew", values)
     for value, missing in zip(values.columns, presence.columns, strict=True):
         report, column = (presence, missing) if missing.drifted else (values, value)
-        yield _column("skew", report, column, window, is_alarm=column.drifted)
+        yield _column("skew", report, column, window)
 
 
 def _presence(column: ColumnBins, counts: npt.ArrayLike) -> Counts:
@@ -198,14 +304,28 @@ def _presence(column: ColumnBins, counts: npt.ArrayLike) -> Counts:
     return np.concatenate([[rows[:-rest].sum()], rows[-rest:]])
 
 
-def _column(kind: str, report: DriftReport, column: ColumnDrift, window: tuple[int, int], *, is_alarm: bool) -> Finding:
-    span = [to_iso(moment) for moment in window]
-    evidence = {"js": column.js, "p": column.p, "floor": report.floor, "rows": report.rows, "window": span}
-    return Finding(kind=kind, subject=column.name, status="alarm" if is_alarm else "ok", evidence=evidence)
+def _column(
+    kind: str, report: DriftReport, column: ColumnDrift, window: tuple[int, int], *, lasting: bool = False
+) -> Finding:
+    evidence: dict[str, Any] = {
+        "js": column.js,
+        "effect": column.effect,
+        "p": column.p,
+        "floor": report.floor,
+        "rows": report.rows,
+        "window": [to_iso(moment) for moment in window],
+        "basis": report.basis,
+        "windows": report.windows,
+    }
+    if lasting:
+        evidence["lasting"] = True
+    status = "alarm" if column.drifted else column.status
+    return Finding(kind=kind, subject=column.name, status=status, evidence=evidence)
 
 
 def _too_few(kind: str, report: DriftReport) -> Finding:
-    return Finding(kind=kind, subject="", status="insufficient", evidence={"rows": report.rows, "wanted": MIN_ROWS})
+    evidence = {"rows": report.rows, "wanted": MIN_ROWS, "reason": report.reason}
+    return Finding(kind=kind, subject="", status="insufficient", evidence=evidence)
 
 
 # Latency and errors --------------------------------------------------------------------------------------------------

@@ -184,6 +184,7 @@ notices = sa.Table(
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Column("message", sa.String(32), nullable=False),
     sa.Index("ix_monitoring_notices_alarm", "alarm"),
+    sa.Index("ix_monitoring_notices_closed_at", "closed_at"),
 )
 """What a channel was told last of an alarm; `message` is the outbox's."""
 
@@ -199,3 +200,37 @@ findings = sa.Table(
     sa.Column("at", sa.BigInteger, nullable=False),
 )
 """What the newest check of a model said, for whoever looks between two checks."""
+
+accuracy_series = sa.Table(
+    "monitoring_accuracy_series",
+    metadata,
+    sa.Column("model", sa.String(128), primary_key=True),
+    sa.Column("series", sa.String(500), primary_key=True),
+    sa.Column("label_seq", sa.BigInteger, nullable=False),
+    sa.Column("moved_seq", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+"""Metrics that are said window by window, and up to which label (`labels.seq`) and which moved label this is done."""
+
+accuracy_said = sa.Table(
+    "monitoring_accuracy_said",
+    metadata,
+    sa.Column("model", sa.String(128), primary_key=True),
+    sa.Column("series", sa.String(500), primary_key=True),
+    sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("slice", sa.String(200), primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+"""What was said of each window (msgpack of `accuracy_windows.types.Statement`); the highest revision is what is said
+now, the others are what was said before."""
+
+moved_labels = sa.Table(
+    "monitoring_moved_labels",
+    metadata,
+    sa.Column("seq", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("model", sa.String(128), nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+"""Event times of predictions from which a label by entity key was taken away, for another was nearer to it: nothing
+else tells that their windows have changed."""

@@ -134,6 +134,42 @@ class Client(Protocol):
 
     def counts(self, model: str) -> dict[str, Any]: ...
 
+    def accuracy(
+        self,
+        model: str,
+        *,
+        metric: str = "",
+        window: str = "",
+        start: Moment | None = None,
+        end: Moment | None = None,
+        by: str = "",
+        version: int | None = None,
+        history: bool = False,
+    ) -> dict[str, Any]:
+        """How good the answers were, hour by hour, day by day or week by week, on the labels known by now.
+
+        Without a metric it is the first that is declared; without a window the shortest with enough predictions.
+        `by` shows the values of a request column apart, `history` what was said of each window before.
+        """
+        ...
+
+    def segments(
+        self,
+        model: str,
+        *,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        columns: Sequence[str] = (),
+        effect: float = 0.2,
+        min_rows: int = 200,
+    ) -> dict[str, Any]:
+        """The parts of the rows (a value, a range, two of them together) on which a model is worse than on the rest.
+
+        Searched on half of the days (the last 28 by default), tested on the other half; `effect` is the smallest
+        difference that is told, in standard deviations of a row's loss.
+        """
+        ...
+
     def parity(self, model: str, *, sample: int = 5000) -> dict[str, Any]:
         """Recompute logged vectors from the sources and report what differs."""
         ...

@@ -24,6 +24,7 @@ from homeostat.sdk.registry_embedded import EmbeddedRegistry
 from homeostat.sdk.rollouts import RolloutClient
 from homeostat.sdk.rollouts_embedded import EmbeddedRollouts
 from homeostat.sdk.tracking_client import EmbeddedTracking, TrackingClient
+from homeostat.server.accuracy import AccuracyBody, SegmentsBody
 from homeostat.server.bodies import CycleBody, RollbackBody, RowsBody, TokenBody, WebhookBody
 from homeostat.server.label_bodies import read_labels
 from homeostat.server.label_files import KINDS
@@ -139,6 +140,48 @@ class Embedded:
 
     def counts(self, model: str) -> dict[str, Any]:
         return self._service.counts(model)
+
+    def accuracy(
+        self,
+        model: str,
+        *,
+        metric: str = "",
+        window: str = "",
+        start: Moment | None = None,
+        end: Moment | None = None,
+        by: str = "",
+        version: int | None = None,
+        history: bool = False,
+    ) -> dict[str, Any]:
+        asked = AccuracyBody(
+            metric=metric,
+            window=window,
+            start=moment(start, field="start"),
+            end=moment(end, field="end"),
+            by=by,
+            version=version,
+            history=history,
+        )
+        return self._service.accuracy.show(model, asked)
+
+    def segments(
+        self,
+        model: str,
+        *,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        columns: Sequence[str] = (),
+        effect: float = 0.2,
+        min_rows: int = 200,
+    ) -> dict[str, Any]:
+        asked = SegmentsBody(
+            start=moment(start, field="start"),
+            end=moment(end, field="end"),
+            columns=tuple(columns),
+            effect=effect,
+            min_rows=min_rows,
+        )
+        return self._service.accuracy.segments(model, asked)
 
     def parity(self, model: str, *, sample: int = 5000) -> dict[str, Any]:
         service = self._service

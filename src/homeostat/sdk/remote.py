@@ -139,6 +139,50 @@ class Remote:
     def counts(self, model: str) -> dict[str, Any]:
         return self._get(f"/api/models/{model}/counts")  # type: ignore[no-any-return]
 
+    def accuracy(
+        self,
+        model: str,
+        *,
+        metric: str = "",
+        window: str = "",
+        start: Moment | None = None,
+        end: Moment | None = None,
+        by: str = "",
+        version: int | None = None,
+        history: bool = False,
+    ) -> dict[str, Any]:
+        given = {
+            "metric": metric or None,
+            "window": window or None,
+            "start": moment(start, field="start"),
+            "end": moment(end, field="end"),
+            "by": by or None,
+            "version": version,
+            "history": history or None,
+        }
+        query = {name: value for name, value in given.items() if value is not None}
+        return self._get(f"/api/models/{quote(model, safe='')}/accuracy", query)  # type: ignore[no-any-return]
+
+    def segments(
+        self,
+        model: str,
+        *,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        columns: Sequence[str] = (),
+        effect: float = 0.2,
+        min_rows: int = 200,
+    ) -> dict[str, Any]:
+        given = {
+            "start": moment(start, field="start"),
+            "end": moment(end, field="end"),
+            "column": list(columns) or None,
+            "effect": effect,
+            "min_rows": min_rows,
+        }
+        query = {name: value for name, value in given.items() if value is not None}
+        return self._get(f"/api/models/{quote(model, safe='')}/segments", query)  # type: ignore[no-any-return]
+
     def parity(self, model: str, *, sample: int = 5000) -> dict[str, Any]:
         raise errors.Denied(
             f"parity of {model!r} (sample {sample}) cannot be checked over HTTP: it runs the declared functions",

@@ -16,6 +16,7 @@ from homeostat.registry.keys import signing_key, trusted
 from homeostat.server import errors
 from homeostat.server.access import Access, provide_identity
 from homeostat.server.access_routes import build_access_routes
+from homeostat.server.accuracy_routes import build_accuracy_routes
 from homeostat.server.alarm_routes import build_alarm_routes
 from homeostat.server.dispatch import Dispatch
 from homeostat.server.guard import Door
@@ -51,6 +52,7 @@ def build_app(service: Service, *, tick: Tick, serving_url: Callable[[], str], w
         *build_intake_routes(service.intake, service.tables),
         *build_metrics_routes(service),
         *build_alarm_routes(service.alarms),
+        *build_accuracy_routes(service.accuracy),
         *build_notify_routes(service.channels),
     ]
     app = Litestar(

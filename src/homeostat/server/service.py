@@ -19,6 +19,7 @@ from homeostat.loop.webhooks import WebhookChange
 from homeostat.monitoring.accuracy import counts
 from homeostat.monitoring.labels import count_waiting
 from homeostat.server import tokens
+from homeostat.server.accuracy import Accuracy
 from homeostat.server.alarms import Alarms
 from homeostat.server.authenticate import Keyring
 from homeostat.server.bodies import CycleBody, RowsBody, TokenBody, WebhookBody
@@ -56,6 +57,7 @@ class Service:
         self.tracking = Tracking(self.database, self.blobs, uploads, self.clock)
         self.labels = Labels(self.database, self.clock, settings)
         self.alarms = Alarms(self.database, self.clock)
+        self.accuracy = Accuracy(self.database, self.blobs, self.clock, settings)
         self.channels = Channels(self.database, self.clock, allowed=self.webhook_allow)
         self.intake = Intake(self.database, self.clock)
         self.tables = Tables(self.database, self.clock, settings)

@@ -55,15 +55,24 @@ def enqueue(connection: Connection, topic: str, payload: dict[str, Any]) -> str:
 
 
 def deliver_due(
-    database: Database, send: Callable[[Message], None], *, limit: int = 20, topic: str | None = None
+    database: Database,
+    send: Callable[[Message], None],
+    *,
+    limit: int = 20,
+    topic: str | None = None,
+    lease: float = 0.0,
 ) -> int:
-    """Hand every due message to `send`; one that raises is tried again later. Returns how many went out."""
+    """Hand every due message to `send`; one that raises is tried again later. Returns how many went out.
+
+    With a `lease` (seconds that a sending takes at most) of several servers one sends a message, and the others only
+    after that time.
+    """
     with database.read() as connection:
         query = outbox.select().where(_due(connection)).order_by(outbox.c.id).limit(limit)
         if topic is not None:
             query = query.where(outbox.c.topic == topic)
         rows = connection.execute(query).mappings().all()
-    return sum(_deliver(database, send, dict(row)) for row in rows)
+    return sum(_deliver(database, send, dict(row)) for row in rows if not lease or _claim(database, row["id"], lease))
 
 
 def due_topics(connection: Connection) -> list[str]:
@@ -98,6 +107,14 @@ def drop_waiting(connection: Connection, topic: str) -> int:
 
 def _due(connection: Connection) -> sa.ColumnElement[bool]:
     return sa.and_(outbox.c.state == "waiting", outbox.c.due <= database_seconds(connection))
+
+
+def _claim(database: Database, message_id: str, lease: float) -> bool:
+    """Whether this process is the one that sends it now."""
+    with database.write() as connection:
+        mine = sa.and_(outbox.c.id == message_id, _due(connection))
+        later = database_seconds(connection) + lease
+        return connection.execute(outbox.update().where(mine).values(due=later)).rowcount == 1
 
 
 def _deliver(database: Database, send: Callable[[Message], None], row: dict[str, Any]) -> int:

@@ -36,7 +36,7 @@ The sub-tests are in `subtests.py`, how they become one p-value in `combine.py`;
 false-alarm and power tables.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -105,9 +105,11 @@ class ColumnVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    pairs: Sequence[ColumnPair], *, alpha: float = 0.05, effect: float = REPORT_FLOOR, min_rows: int = REPORT_ROWS
+    pairs: Iterable[ColumnPair], *, alpha: float = 0.05, effect: float = REPORT_FLOOR, min_rows: int = REPORT_ROWS
 ) -> list[ColumnVerdict]:
     """The verdict on each column, in the order given; together they err in at most `alpha` of equal tables.
+
+    Of an iterator each pair is looked at and let go before the next is asked for.
 
     Rows are taken to be drawn independently of each other. Where they are not (hours of a day that share its weather),
     `windows.py` compares windows with windows.
@@ -155,7 +157,7 @@ def _verdict(
     floor: float,
     min_rows: int,
 ) -> ColumnVerdict:
-    measure, size = table.effect()
+    measure, size = table.effect(few=min_rows)
     enough = min(table.values) >= min_rows
     has_drifted = together is not None and together <= alpha and size is not None and size >= floor
     known = (

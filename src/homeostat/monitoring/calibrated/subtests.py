@@ -17,8 +17,10 @@ EXPECTED = 10.0
 """Rows that the smaller side should expect of a cell of its own."""
 GROUPS = 16
 """Groups of numbers that are not ties, each with about the same number of rows."""
-RARE = 1.0
-"""Categories of which the smaller side expects fewer rows than this are counted together."""
+RARE = 2.0
+"""Cells of which the smaller side expects fewer rows than this are counted together."""
+TOGETHER = 5.0
+"""So many rows it should then expect of them, or the next smallest cells join them."""
 
 Parts = dict[str, float]
 
@@ -31,8 +33,8 @@ def numbers(table: Table) -> Parts:
     parts["ks"] = _ks(table)
     then, now = _grouped(table)
     if len(then) > 1:
-        parts["bins"] = chi_square(then, now)
         parts["value"] = largest_cell(then, now)
+        parts |= _chi_square("bins", then, now)
     return parts
 
 
@@ -41,10 +43,7 @@ def categories(table: Table) -> Parts:
     if len(table.pooled) < 2:
         return {}
     parts: Parts = {"value": largest_cell(table.reference, table.current), "new": _new_values(table)}
-    then, now = _rare_together(table)
-    if len(then) > 1:
-        parts["categories"] = chi_square(then, now)
-    return parts
+    return parts | _chi_square("categories", table.reference, table.current)
 
 
 def missing(table: Table) -> Parts:
@@ -143,14 +142,6 @@ def _grouped(table: Table) -> tuple[Counts, Counts]:
 # Categories ----------------------------------------------------------------------------------------------------------
 
 
-def _rare_together(table: Table) -> tuple[Counts, Counts]:
-    rare = table.pooled * table.smaller_share < RARE
-    if np.count_nonzero(rare) < 2:
-        return table.reference, table.current
-    then, now = (np.append(side[~rare], side[rare].sum()) for side in (table.reference, table.current))
-    return then, now
-
-
 def _new_values(table: Table) -> float:
     """Whether more values are without a row in the reference than the rarity of values explains.
 
@@ -166,6 +157,24 @@ def _new_values(table: Table) -> float:
 
 
 # Counts --------------------------------------------------------------------------------------------------------------
+
+
+def _chi_square(name: str, then: Counts, now: Counts) -> Parts:
+    then, now = rare_together(then, now)
+    return {name: chi_square(then, now)} if len(then) > 1 else {}
+
+
+def rare_together(then: Counts, now: Counts) -> tuple[Counts, Counts]:
+    """The cells, with those counted as one of which too few rows are to be expected for a chi-square."""
+    pooled = then + now
+    expected = pooled * min(then.sum(), now.sum()) / pooled.sum()
+    order = np.argsort(pooled, kind="stable")
+    rare = int(np.count_nonzero(expected < RARE))
+    if not rare and expected[order[0]] >= TOGETHER:
+        return then, now
+    enough = int(np.searchsorted(np.cumsum(expected[order]), TOGETHER)) + 1
+    together, alone = np.split(order, [max(rare, enough)])
+    return np.append(then[alone], then[together].sum()), np.append(now[alone], now[together].sum())
 
 
 def chi_square(then: Counts, now: Counts) -> float:

@@ -19,6 +19,7 @@ GRID = 1024
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 
 class Table:
@@ -66,13 +67,16 @@ class Table:
             return np.zeros(len(self.pooled))
         return self.current / self.values[1] - self.reference / self.values[0]
 
-    def effect(self) -> tuple[str, float | None]:
-        """What moved most and by how much: ('ks' or 'tv' or 'missing', 0 to 1); None when a side has no rows."""
+    def effect(self, *, few: int = 1) -> tuple[str, float | None]:
+        """What moved most and by how much: ('ks' or 'tv' or 'missing', 0 to 1); None when a side has no rows.
+
+        With fewer than `few` values on a side nothing is said about the values.
+        """
         if not min(self.rows):
             return "missing", None
         missing = abs(self.missing[1] / self.rows[1] - self.missing[0] / self.rows[0])
         measure, values = ("ks", self.ks()) if self.kind == "num" else ("tv", float(np.abs(self.distance).sum() / 2))
-        return ("missing", missing) if missing > values or not min(self.values) else (measure, values)
+        return ("missing", missing) if missing > values or min(self.values) < few else (measure, values)
 
     def ks(self) -> float:
         """The largest difference between the two distribution functions at the cells' ends."""

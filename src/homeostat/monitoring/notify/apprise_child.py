@@ -6,7 +6,6 @@ Programs are not started and no socket files are opened.
 """
 
 import ipaddress
-import os
 import socket
 import sys
 from typing import Any
@@ -103,5 +102,4 @@ def _addresses(entry: str) -> set[tuple[str, int | None]]:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     sys.exit(main())

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from homeostat.monitoring.alarms import Alarm, rank
+from homeostat.monitoring.alarms import Alarm, list_alarms, rank
 from homeostat.monitoring.notify.channels import Channel, list_channels
 from homeostat.monitoring.notify.wants import Wants
 from homeostat.monitoring.store import alarms, notices
@@ -51,8 +50,9 @@ def due_news(conn: Connection, now: int) -> list[ForChannel]:
     found = list_channels(conn)
     if not found:
         return []
-    told = _told(conn)
-    looked_at = _alarms(conn, {one.alarm for one in told.values()})
+    open_ones = list_alarms(conn, is_open=True)
+    told = {(one.channel, one.alarm): one for one in _told(conn, [alarm.id for alarm in open_ones])}
+    looked_at = _with_closed(conn, open_ones, {one.alarm for one in told.values()})
     due = [_for_channel(channel, looked_at, told, now) for channel in found]
     return [one for one in due if one.news or one.unwanted]
 
@@ -131,16 +131,16 @@ def _for_channel(
     return due
 
 
-def _told(conn: Connection) -> dict[tuple[str, str], Told]:
+def _told(conn: Connection, open_ones: Sequence[str]) -> list[Told]:
     """Of alarms that are open, or of whose end somebody was not told."""
-    unfinished = sa.or_(notices.c.closed_at.is_(None), alarms.c.closed_at.is_(None))
-    query = sa.select(notices).join(alarms, alarms.c.id == notices.c.alarm).where(unfinished)
-    return {(row["channel"], row["alarm"]): Told(**row) for row in conn.execute(query).mappings()}
+    conditions = [notices.c.closed_at.is_(None)]
+    conditions += [notices.c.alarm.in_(open_ones[start : start + 500]) for start in range(0, len(open_ones), 500)]
+    return [Told(**row) for one in conditions for row in conn.execute(notices.select().where(one)).mappings()]
 
 
-def _alarms(conn: Connection, told: Iterable[str]) -> list[Alarm]:
-    """The open ones, and those that somebody was told of: the worst first."""
-    found = [Alarm(**row) for row in conn.execute(alarms.select().where(alarms.c.closed_at.is_(None))).mappings()]
+def _with_closed(conn: Connection, open_ones: Sequence[Alarm], told: Iterable[str]) -> list[Alarm]:
+    """The open ones, and the closed ones that somebody was told of: the worst first."""
+    found = list(open_ones)
     left = sorted(set(told) - {alarm.id for alarm in found})
     for start in range(0, len(left), 500):
         some = alarms.select().where(alarms.c.id.in_(left[start : start + 500]))

@@ -17,6 +17,19 @@ from homeostat.monitoring.notify.urls import is_plain, masked
 
 SECONDS = 40.0
 """How long a service may take in all."""
+_KNOWS = (
+    "PATH",
+    "PYTHONPATH",
+    "LANG",
+    "LC_ALL",
+    "HOME",
+    "TZ",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
+"""What the child knows of our environment; no token is among it."""
 MISSING, NOT_TAKEN, BAD_URL, GUARDED = 3, 4, 5, 6
 """Exit codes of the child."""
 
@@ -72,7 +85,7 @@ def _run_child(job: Job) -> None:
             stderr=subprocess.DEVNULL,  # what apprise logs may name the URL
             timeout=SECONDS,
             check=False,
-            env={key: value for key, value in os.environ.items() if not key.startswith("HOMEOSTAT_")},
+            env={name: os.environ[name] for name in _KNOWS if name in os.environ},
         )
     except subprocess.TimeoutExpired:
         raise TimedOut(

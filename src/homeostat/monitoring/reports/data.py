@@ -7,12 +7,14 @@ changed.
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import polars as pl
 
 from homeostat.ground.errors import Invalid
+
+T = TypeVar("T")
 
 NUMBER, CATEGORY, TEXT, TIME = "num", "cat", "text", "datetime"
 """What a column can be."""
@@ -103,8 +105,15 @@ class Frame:
     @cached_property
     def kinds(self) -> dict[str, str]:
         """Kind by column, in the frame's order."""
-        declared = self.definition.declared_kinds()
-        return {series.name: declared.get(series.name) or infer_kind(series) for series in self.frame.get_columns()}
+        return {name: self.kind(name) for name in self.columns}
+
+    def kind(self, name: str) -> str:
+        """What a column is: as declared, else as its type and values have it."""
+        return self.definition.declared_kinds().get(name) or infer_kind(self.column(name))
+
+    def dtype(self, name: str) -> pl.DataType:
+        """The type of a column that is there."""
+        return self.frame.schema[name]
 
     def column(self, name: str) -> pl.Series:
         """One column.
@@ -112,10 +121,54 @@ class Frame:
         Raises:
             Invalid: when there is none of this name.
         """
-        if name not in self.frame.columns:
-            some = ", ".join(self.frame.columns[:20])
+        if name not in self.columns:
+            some = ", ".join(self.columns[:20])
             raise Invalid(f"{self.name} has no column {name!r}", field=name, next_step=f"its columns are {some}")
+        return self._read(name)
+
+    def _read(self, name: str) -> pl.Series:
         return self.frame.get_column(name)
+
+
+class StoredFrame(Frame):
+    """A Parquet file of which a column is read when it is asked for, and not kept: a report may be larger than memory.
+
+    Whoever asks for `frame` gets the whole of it.
+    """
+
+    def __init__(self, path: Path, definition: DataDefinition | None = None, *, name: str = "data") -> None:
+        self._scan = pl.scan_parquet(path)
+        self._schema = _readable(self._scan.collect_schema, path, name)
+        self.definition = definition or DataDefinition()
+        self.name = name
+
+    def __len__(self) -> int:
+        return self._rows
+
+    @property
+    def columns(self) -> list[str]:
+        return self._schema.names()
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:  # type: ignore[override]  # an attribute there, read late here
+        """All columns."""
+        return self._scan.collect()
+
+    def kind(self, name: str) -> str:
+        dtype = self._schema[name]
+        if dtype.is_integer() or dtype == pl.String:
+            return super().kind(name)
+        return self.definition.declared_kinds().get(name) or infer_kind(pl.Series(name, [], dtype=dtype))
+
+    def dtype(self, name: str) -> pl.DataType:
+        return self._schema[name]
+
+    @cached_property
+    def _rows(self) -> int:
+        return int(self._scan.select(pl.len()).collect().item())
+
+    def _read(self, name: str) -> pl.Series:
+        return self._scan.select(name).collect().to_series()
 
 
 class Compared:
@@ -134,9 +187,7 @@ class Compared:
     def kinds(self) -> dict[str, str]:
         """Kind by column: as the reference has it, which was there first, then columns that only the current has."""
         kinds = dict(self.reference.kinds) if self.reference is not None else {}
-        for column, kind in self.current.kinds.items():
-            kinds.setdefault(column, kind)
-        return kinds
+        return kinds | {column: self.current.kind(column) for column in self.current.columns if column not in kinds}
 
     def needs_reference(self, what: str) -> Frame:
         """The reference.
@@ -185,6 +236,8 @@ def as_frame(data: Any, *, name: str, definition: DataDefinition | None = None) 
     inner = getattr(data, "homeostat_frame", None)  # a `Dataset`
     if isinstance(inner, Frame):
         return inner
+    if isinstance(data, (str, Path)) and Path(data).suffix.lower() == ".parquet":
+        return StoredFrame(Path(data), definition, name=name)
     return Frame(read_frame(data, name=name), definition, name=name)
 
 
@@ -231,8 +284,12 @@ def _from_file(path: Path, name: str) -> pl.DataFrame:
         raise Invalid(
             f"{path} is of no kind that can be read", field=name, next_step=f"give one of {', '.join(readers)}"
         )
+    return _readable(lambda: reader(path), path, name)
+
+
+def _readable(read: Callable[[], T], path: Path, name: str) -> T:
     try:
-        return reader(path)
+        return read()
     except FileNotFoundError as error:
         raise Invalid(f"there is no file {path}", field=name, next_step="check the path") from error
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -7,6 +7,7 @@ from sqlalchemy.engine import Connection
 from homeostat.ground.clock import to_iso
 from homeostat.loop.declaration import get_declaration, is_declared
 from homeostat.loop.durable import Cycle, list_cycles, steps_done
+from homeostat.loop.watch import block_of
 from homeostat.registry.models import get_model
 from homeostat.rollout.store import list_rollouts, rollout_of_cycle
 from homeostat.server.views.rollouts import rollout_view
@@ -43,14 +44,18 @@ def why_view(conn: Connection, model: str) -> dict[str, Any]:
     Raises:
         NotFound: when it is neither declared nor registered.
     """
+    block = None
     if is_declared(conn, model):
-        retrain = get_declaration(conn, model).retrain
+        declaration = get_declaration(conn, model)
+        retrain = declaration.retrain
+        block = block_of(conn, model, declaration.watch) if retrain is not None else None
     else:
         get_model(conn, model)
         retrain = None
     return {
         "model": model,
         "rules": [str(rule) for rule in retrain.conditions] if retrain else [],
+        "blocked": block.text if block is not None else "",
         "cycles": [cycle_view(conn, cycle) for cycle in list_cycles(conn, model)],
         "rollouts": [rollout_view(rollout) for rollout in reversed(list_rollouts(conn, endpoint=model, limit=100))],
         "events": [

@@ -1,15 +1,24 @@
 """The tests by name: what they are called, what they take, and from where on they speak of drift."""
 
-from typing import NamedTuple
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from homeostat.ground.errors import Invalid
-from homeostat.monitoring.reports.univariate import scores
+from homeostat.monitoring.reports.univariate import counts, distances, divergences, kolmogorov, samples, texts
+from homeostat.monitoring.reports.univariate import mean_discrepancy as mmd
 from homeostat.monitoring.reports.univariate.pair import Pair
 
-NUM, CAT = "num", "cat"
+NUM, CAT, TEXT = "num", "cat", "text"
 BOTH = (NUM, CAT)
 SMALL = 1_000
 """Up to as many reference rows a p-value decides by default, beyond a distance does (as Evidently has it)."""
+
+Score = Callable[[Pair], float | None]
+Verdict = tuple[float | None, bool]
 
 
 class Spec(NamedTuple):
@@ -19,59 +28,154 @@ class Spec(NamedTuple):
     title: str
     kinds: tuple[str, ...]
     threshold: float
-    right: scores.Score
-    quirky: scores.Score
-    """As Evidently computes it."""
-    is_p: bool = True
-    includes: bool = False
-    """Whether a p-value equal to the threshold is drift; a distance equal to it is, unless said otherwise."""
+    right: Any
+    """A `Score`; of a test that decides by more than its score, a function of (pair, threshold) to a `Verdict`."""
+    quirky: Any
+    """The same as Evidently computes it."""
+    rule: str = "<"
+    """How a score stands to the threshold when there is drift: '<', '<=', '>', '>=', or 'own'."""
+    needs: str = ""
+    """What the values have to be, in words, for the test to be defined."""
+
+    @property
+    def is_p(self) -> bool:
+        """Whether the score is a p-value: small is drift."""
+        return self.rule in {"<", "<="}
+
+    def verdict(self, pair: Pair, threshold: float, *, quirky: bool) -> Verdict:
+        """The score and whether it is drift; None when the test is not defined on these values."""
+        test = self.quirky if quirky else self.right
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # what numpy, scipy and scikit-learn warn of, the score says itself
+            score, drifted = test(pair, threshold) if self.rule == "own" else (test(pair), False)
+        if score is None or not math.isfinite(score):
+            return None, False
+        return float(score), drifted if self.rule == "own" else self.is_drift(score, threshold)
 
     def is_drift(self, score: float, threshold: float) -> bool:
-        if self.is_p:
-            return score <= threshold if self.includes else score < threshold
-        return score >= threshold if self.includes else score > threshold
+        """Whether the score is beyond the threshold."""
+        match self.rule:
+            case "<":
+                return score < threshold
+            case "<=":
+                return score <= threshold
+            case ">":
+                return score > threshold
+            case _:
+                return score >= threshold
 
 
-def _p(
+def _spec(
     name: str,
     title: str,
     kinds: tuple[str, ...],
+    rule: str,
     threshold: float,
-    right: scores.Score,
-    quirky: scores.Score | None = None,
+    right: Any,
+    quirky: Any = None,
     *,
-    includes: bool = False,
+    needs: str = "",
 ) -> Spec:
-    return Spec(name, title, kinds, threshold, right, quirky or right, includes=includes)
+    return Spec(name, title, kinds, threshold, right, quirky or right, rule, needs)
 
 
-def _distance(name: str, title: str, kinds: tuple[str, ...], right: scores.Score, *, includes: bool = True) -> Spec:
-    return Spec(name, title, kinds, 0.1, right, right, is_p=False, includes=includes)
-
-
+VARIES = "values that differ"
 TESTS = {
     spec.name: spec
     for spec in (
-        _p("ks", "K-S p_value", (NUM,), 0.05, scores.kolmogorov_smirnov, includes=True),
-        _p("z", "Z-test p_value", BOTH, 0.05, scores.z_test),
-        _p("chisquare", "chi-square p_value", BOTH, 0.05, scores.chi_square, scores.chi_square_one_sample),
-        _distance("jensenshannon", "Jensen-Shannon distance", BOTH, scores.jensen_shannon),
-        _distance("wasserstein", "Wasserstein distance (normed)", (NUM,), scores.wasserstein_normed),
-        _distance("psi", "PSI", BOTH, scores.population_stability),
-        _distance("kl_div", "Kullback-Leibler divergence", BOTH, scores.kullback_leibler),
-        _distance("hellinger", "Hellinger distance", BOTH, scores.hellinger),
-        _p("anderson", "Anderson-Darling", (NUM,), 0.1, scores.anderson_darling),
-        _p("cramer_von_mises", "Cramer-von Mises", (NUM,), 0.1, scores.cramer_von_mises, includes=True),
-        _distance("ed", "Energy-distance", (NUM,), scores.energy, includes=False),
-        _p("es", "Epps-Singleton", (NUM,), 0.05, scores.epps_singleton),
-        _p("fisher_exact", "Fisher's Exact test", (CAT,), 0.1, scores.fisher_exact),
-        _p("g_test", "g_test", (CAT,), 0.1, scores.g_test, scores.g_test_one_sample),
-        _p("mannw", "Mann-Whitney U-rank test", (NUM,), 0.05, scores.mann_whitney, scores.mann_whitney_one_sided),
-        _p("empirical_mmd", "empirical_mmd", (NUM,), 0.1, scores.maximum_mean_discrepancy),
-        _p("t_test", "t_test", (NUM,), 0.05, scores.students_t),
-        _p("TVD", "Total-Variation-Distance", (CAT,), 0.1, scores.total_variation),
+        _spec("ks", "K-S p_value", (NUM,), "<=", 0.05, kolmogorov.kolmogorov_smirnov),
+        _spec("z", "Z-test p_value", BOTH, "<", 0.05, counts.z_test),
+        _spec("chisquare", "chi-square p_value", BOTH, "<", 0.05, counts.chi_square, counts.chi_square_one_sample),
+        _spec("jensenshannon", "Jensen-Shannon distance", BOTH, ">=", 0.1, divergences.jensen_shannon),
+        _spec("wasserstein", "Wasserstein distance (normed)", (NUM,), ">=", 0.1, distances.wasserstein_normed),
+        _spec("psi", "PSI", BOTH, ">=", 0.1, divergences.population_stability),
+        _spec("kl_div", "Kullback-Leibler divergence", BOTH, ">=", 0.1, divergences.kullback_leibler),
+        _spec("hellinger", "Hellinger distance", BOTH, ">=", 0.1, divergences.hellinger),
+        _spec("anderson", "Anderson-Darling", (NUM,), "<", 0.1, samples.anderson_darling, needs=VARIES),
+        _spec(
+            "cramer_von_mises",
+            "Cramer-von Mises",
+            (NUM,),
+            "<=",
+            0.1,
+            samples.cramer_von_mises,
+            needs="two values on each side",
+        ),
+        _spec("ed", "Energy-distance", (NUM,), ">", 0.1, distances.energy),
+        _spec(
+            "es",
+            "Epps-Singleton",
+            (NUM,),
+            "<",
+            0.05,
+            samples.epps_singleton,
+            needs="five values on each side, and a middle half that varies",
+        ),
+        _spec(
+            "fisher_exact", "Fisher's Exact test", (CAT,), "<", 0.1, counts.fisher_exact, needs="at most two categories"
+        ),
+        _spec(
+            "g_test",
+            "g_test",
+            (CAT,),
+            "<",
+            0.1,
+            counts.g_test,
+            counts.g_test_one_sample,
+            needs="as many values on each side in mode 'evidently'",
+        ),
+        _spec(
+            "mannw",
+            "Mann-Whitney U-rank test",
+            (NUM,),
+            "<",
+            0.05,
+            samples.mann_whitney,
+            samples.mann_whitney_one_sided,
+        ),
+        _spec(
+            "empirical_mmd",
+            "empirical_mmd",
+            (NUM,),
+            "<",
+            0.1,
+            mmd.mean_discrepancy,
+            mmd.mean_discrepancy_in_order,
+            needs="two values on each side",
+        ),
+        _spec("t_test", "t_test", (NUM,), "<", 0.05, samples.students_t, needs=VARIES),
+        _spec(
+            "TVD",
+            "Total-Variation-Distance",
+            (CAT,),
+            "<",
+            0.1,
+            counts.total_variation,
+            counts.total_variation_in_order,
+        ),
+        _spec(
+            "perc_text_content_drift",
+            "Percentile text content drift",
+            (TEXT,),
+            "own",
+            0.95,
+            texts.percentile_drift,
+            texts.percentile_drift_by_sklearn,
+            needs="texts with words, and in mode 'evidently' the extra 'sklearn'",
+        ),
+        _spec(
+            "abs_text_content_drift",
+            "Absolute text content drift",
+            (TEXT,),
+            "own",
+            0.55,
+            texts.absolute_drift,
+            texts.absolute_drift_by_sklearn,
+            needs="texts with words, and in mode 'evidently' the extra 'sklearn'",
+        ),
     )
 }
+_WORDS = {NUM: "numbers", CAT: "categories", TEXT: "texts"}
 
 
 def test_named(name: str, kind: str) -> Spec:
@@ -85,16 +189,19 @@ def test_named(name: str, kind: str) -> Spec:
     spec = TESTS[name]
     if kind not in spec.kinds:
         some = ", ".join(other.name for other in TESTS.values() if kind in other.kinds)
-        what = "numbers" if kind == NUM else "categories"
-        raise Invalid(f"{name} is no test of {what}", field="method", next_step=f"of {what} there are {some}")
+        raise Invalid(
+            f"{name} is no test of {_WORDS[kind]}", field="method", next_step=f"of {_WORDS[kind]} there are {some}"
+        )
     return spec
 
 
 def default_test(pair: Pair) -> Spec:
     """The test that Evidently takes when none is named: by the reference's rows and the number of values."""
-    few = pair.distinct <= 5 or pair.kind == CAT
-    if pair.sizes[0] > SMALL:
-        return TESTS["jensenshannon" if few else "wasserstein"]
-    if few:
-        return TESTS["chisquare" if pair.distinct > 2 else "z"]
-    return TESTS["ks"]
+    is_small = pair.sizes[0] <= SMALL
+    if pair.kind == TEXT:
+        return TESTS["perc_text_content_drift" if is_small else "abs_text_content_drift"]
+    if pair.kind == NUM and not pair.has_at_most(5):
+        return TESTS["ks" if is_small else "wasserstein"]
+    if is_small:
+        return TESTS["z" if pair.has_at_most(2) else "chisquare"]
+    return TESTS["jensenshannon"]

@@ -57,6 +57,7 @@ def _telling() -> None:
         sa.Column("message", sa.String(32), nullable=False),
     )
     op.create_index("ix_monitoring_notices_alarm", "monitoring_notices", ["alarm"])
+    op.create_index("ix_monitoring_notices_closed_at", "monitoring_notices", ["closed_at"])
     op.create_table(
         "monitoring_findings",
         sa.Column("model", sa.String(128), primary_key=True),
