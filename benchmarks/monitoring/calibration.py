@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from homeostat.monitoring.calibrated.simulate import CATEGORIES, alarms, kind, mixed, seen
 from homeostat.monitoring.calibrated.windows import alpha_per_check
+from homeostat.testing.drift import CATEGORIES, alarms, kind, mixed, seen
 
 PAGE = Path(__file__).parents[2] / "docs" / "calibrated-drift.md"
 NUMBERS = [name for name in mixed(np.random.default_rng(0), 1) if kind(name) == "num"]

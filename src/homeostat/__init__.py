@@ -40,11 +40,7 @@ if TYPE_CHECKING:
         not_in,
     )
     from homeostat.monitoring.reports.data import (
-        BinaryClassification,
         DataDefinition,
-        MulticlassClassification,
-        Ranking,
-        Regression,
     )
     from homeostat.monitoring.reports.drift_metrics import ColumnDriftMetric, TargetDriftPreset, ValueDrift
     from homeostat.monitoring.reports.drift_preset import (
@@ -106,13 +102,7 @@ _HOMES = {
         "not_eq",
         "not_in",
     ),
-    "homeostat.monitoring.reports.data": (
-        "BinaryClassification",
-        "DataDefinition",
-        "MulticlassClassification",
-        "Ranking",
-        "Regression",
-    ),
+    "homeostat.monitoring.reports.data": ("DataDefinition",),
     "homeostat.monitoring.reports.drift_metrics": ("ColumnDriftMetric", "TargetDriftPreset", "ValueDrift"),
     "homeostat.monitoring.reports.drift_preset": (
         "DataDriftPreset",
@@ -148,7 +138,6 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "BinaryClassification",
     "ColumnDriftMetric",
     "ColumnMapping",
     "DataDefinition",
@@ -159,11 +148,8 @@ __all__ = [
     "DriftedColumnsCount",
     "HomeostatError",
     "Label",
-    "MulticlassClassification",
     "Network",
-    "Ranking",
     "Reference",
-    "Regression",
     "Report",
     "Requirement",
     "Snapshot",

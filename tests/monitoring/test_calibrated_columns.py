@@ -10,8 +10,8 @@ from homeostat.ground.errors import Invalid
 from homeostat.monitoring.calibrated import subtests
 from homeostat.monitoring.calibrated.columns import ColumnPair, ColumnVerdict, judge
 from homeostat.monitoring.calibrated.combine import cauchy, holm
-from homeostat.monitoring.calibrated.simulate import CATEGORIES, kind, mixed, pairs, seen
 from homeostat.monitoring.calibrated.tables import table_of
+from homeostat.testing.drift import CATEGORIES, kind, mixed, pairs, seen
 
 ALPHA = 0.05
 NUMBERS = [name for name in mixed(np.random.default_rng(0), 1) if kind(name) == "num"]

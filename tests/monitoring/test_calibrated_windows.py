@@ -16,9 +16,9 @@ from homeostat.ground.records import ColumnBins, FeatureColumn
 from homeostat.monitoring.bins import count, fit_bins
 from homeostat.monitoring.calibrated.ranks import standings
 from homeostat.monitoring.calibrated.seasons import comparable
-from homeostat.monitoring.calibrated.simulate import Stream, alarms
 from homeostat.monitoring.calibrated.types import DriftReport
 from homeostat.monitoring.calibrated.windows import Window, alpha_per_check, decide
+from homeostat.testing.drift import Stream, alarms
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is not here")

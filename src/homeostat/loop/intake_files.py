@@ -6,9 +6,6 @@ tables abort on some that were made to.
 
 import csv
 import io
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from homeostat.ground.errors import Invalid, TooLarge
+from homeostat.loop.table_child import CSV, NDJSON, unpack
 
 CHUNK = 5_000
 """Rows that are read, checked and kept together."""
@@ -29,7 +27,6 @@ CHUNK_BYTES = 16 << 20
 """What a chunk holds at most, of wide rows and of long ones; so is what they take in memory bounded."""
 TABLE_SECONDS = 900.0
 """How long a table may take to be read."""
-NDJSON, CSV, PARQUET, ARROW_STREAM, ARROW_FILE = "ndjson", "csv", "parquet", "arrow stream", "arrow file"
 FEATURES = "features"
 """A row may keep its features apart under this name, or beside the rest."""
 
@@ -103,7 +100,7 @@ def open_chunks(path: Path, kind: str) -> Iterator[Chunks]:
         yield lambda: _csv(path)
     else:
         with tempfile.NamedTemporaryFile(prefix="homeostat-rows-") as unpacked:
-            _unpack(path, kind, Path(unpacked.name))
+            unpack("homeostat.loop.intake_child", path, kind, Path(unpacked.name), seconds=TABLE_SECONDS)
             yield lambda: _packed(Path(unpacked.name))
 
 
@@ -284,37 +281,6 @@ class Head(msgspec.Struct, frozen=True):
 
     times: tuple[str, ...]
     skipped: tuple[str, ...]
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """Why a table could not be read, as the child says it."""
-
-    code: str
-    message: str
-    field: str
-    next_step: str
-
-
-def _unpack(path: Path, kind: str, target: Path) -> None:
-    command = [sys.executable, "-m", "homeostat.loop.intake_child", kind, str(path), str(target)]
-    environment = os.environ | {"POLARS_MAX_THREADS": "1", "RUST_BACKTRACE": "0"}
-    try:
-        done = subprocess.run(command, capture_output=True, env=environment, timeout=TABLE_SECONDS, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise TooLarge(
-            f"the table could not be read in {TABLE_SECONDS:.0f} s", field="body", next_step="send it in parts"
-        ) from error
-    if done.returncode == 0:
-        return
-    try:
-        told = msgspec.json.decode(done.stdout, type=Failure)
-    except msgspec.DecodeError as error:  # it was killed, or ended itself
-        raise Invalid(
-            f"the body cannot be read as {kind}", field="body", next_step="send the form that Content-Type names"
-        ) from error
-    raise (TooLarge if told.code == TooLarge.code else Invalid)(
-        told.message, field=told.field, next_step=told.next_step
-    )
 
 
 def _packed(path: Path) -> Iterator[Chunk]:

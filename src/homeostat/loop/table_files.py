@@ -16,7 +16,8 @@ from sqlalchemy.engine import Connection
 from homeostat.ground.errors import TooLarge
 from homeostat.ground.settings import Settings
 from homeostat.loop import store
-from homeostat.loop.intake_files import PARQUET, Chunk, open_chunks
+from homeostat.loop.intake_files import Chunk, open_chunks
+from homeostat.loop.table_child import PARQUET
 from homeostat.loop.table_urls import is_allowed, local_path
 from homeostat.store.database import Database
 from homeostat.store.dialect import upsert

@@ -5,9 +5,6 @@ In tables and CSV the columns `request_id`, `value`, `at` and `time` are what th
 
 import csv
 import io
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,13 +14,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from homeostat.ground.errors import Invalid, TooLarge
+from homeostat.loop.table_child import ARROW_FILE, ARROW_STREAM, CSV, NDJSON, PARQUET, unpack
 from homeostat.server.label_bodies import LabelRow
 
 MAX_LINE = 64 << 10
 TABLE_SECONDS = 600.0
 """How long a table may take to be read."""
 
-NDJSON, CSV, PARQUET, ARROW_STREAM, ARROW_FILE = "ndjson", "csv", "parquet", "arrow stream", "arrow file"
 KINDS = {
     "application/x-ndjson": NDJSON,
     "application/ndjson": NDJSON,
@@ -67,40 +64,8 @@ def open_rows(path: Path, kind: str) -> Iterator[Rows]:
         yield lambda: _csv(path)
     else:
         with tempfile.NamedTemporaryFile(prefix="homeostat-labels-", suffix=".ndjson") as lines:
-            _unpack(path, kind, Path(lines.name))
+            unpack("homeostat.server.label_tables", path, kind, Path(lines.name), seconds=TABLE_SECONDS)
             yield lambda: _ndjson(Path(lines.name), "row")
-
-
-def _unpack(path: Path, kind: str, target: Path) -> None:
-    """Write a table's rows as lines, in a child: the libraries that read tables abort on some that were made to."""
-    command = [sys.executable, "-m", "homeostat.server.label_tables", kind, str(path), str(target)]
-    environment = os.environ | {"POLARS_MAX_THREADS": "1", "RUST_BACKTRACE": "0"}
-    try:
-        done = subprocess.run(command, capture_output=True, env=environment, timeout=TABLE_SECONDS, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise TooLarge(
-            f"the table could not be read in {TABLE_SECONDS:.0f} s", field="body", next_step="send it in parts"
-        ) from error
-    if done.returncode == 0:
-        return
-    try:
-        told = msgspec.json.decode(done.stdout, type=Failure)
-    except msgspec.DecodeError as error:  # it was killed, or ended itself
-        raise Invalid(
-            f"the body cannot be read as {kind}", field="body", next_step="send the form that Content-Type names"
-        ) from error
-    raise (TooLarge if told.code == TooLarge.code else Invalid)(
-        told.message, field=told.field, next_step=told.next_step
-    )
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """Why a table could not be read, as the child says it."""
-
-    code: str
-    message: str
-    field: str
-    next_step: str
 
 
 # Text ----------------------------------------------------------------------------------------------------------------

@@ -30,7 +30,9 @@ def pair(first: Any, second: Any, kind: str = "num") -> Pair:
 @given(st.integers(1, 60).flatmap(lambda n: st.tuples(*[st.lists(st.integers(0, 9), min_size=n, max_size=n)] * 2)))
 def test_the_exact_p_of_equal_sizes_is_that_of_scipy(sides: tuple[list[int], list[int]]) -> None:
     first, second = ([float(value) for value in side] for side in sides)
-    assert kolmogorov_smirnov(pair(first, second)) == pytest.approx(stats.ks_2samp(first, second).pvalue, rel=1e-9)
+    ours, theirs = kolmogorov_smirnov(pair(first, second)), stats.ks_2samp(first, second).pvalue
+    # Where the exact p is 1, scipy may round to above it, call its own result a failure and take the asymptotic one.
+    assert ours == pytest.approx(theirs, rel=1e-9) or (ours == 1.0 and theirs > 0.999)
 
 
 @pytest.mark.parametrize("size", [1, 2, 9_999, 10_000])

@@ -50,9 +50,11 @@ def unit_break(column: ColumnBins, calm: Sample, place: int, day: Floats) -> Bre
     usual = np.maximum(np.abs(np.diff(each, axis=0)).max(axis=0), 0.01 * spread_then)
     if np.median(np.abs(now - then) / usual) < JUMP:
         return None
+    # A Sunday is held against the calm day that it is most like: pooled, weekdays would blur what the unit explains.
     fits = [
-        (float(np.abs(now - (factor * then + offset)).max()), name, factor, allowed * spread_now)
-        for name, factor, offset, allowed in _candidates(then, now)
+        (float(np.abs(now - (factor * one + offset)).max()), name, factor, allowed * spread_now)
+        for one in each
+        for name, factor, offset, allowed in _candidates(one, now)
     ]
     for misses, name, factor, allowed in sorted(fits):  # the unit that explains most
         if misses <= allowed and stays >= BETTER * max(misses, 0.01 * spread_then):

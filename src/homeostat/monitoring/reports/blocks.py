@@ -1,4 +1,4 @@
-"""What a report shows, apart from how it is drawn: `html.py` draws blocks, presets make them.
+"""What a report shows, apart from how it is drawn: `html/` draws blocks, presets make them.
 
 Numbers are plain floats and ints; None is drawn as a dash. Histograms and bars are shares (0 to 1) unless said
 otherwise, so that frames of different sizes lie over each other.
@@ -62,52 +62,4 @@ class Bars(msgspec.Struct, frozen=True, kw_only=True, tag="bars"):
     is_share: bool = True
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """A series of points; `low` and `high` are a band around `y`, or empty."""
-
-    name: str
-    x: Numbers
-    y: Numbers
-    low: Numbers = ()
-    high: Numbers = ()
-
-
-class Lines(msgspec.Struct, frozen=True, kw_only=True, tag="lines"):
-    """Curves, such as ROC, calibration or error over time. `diagonal` draws y = x; `times` reads x as unix seconds."""
-
-    title: str
-    lines: tuple[Line, ...]
-    x: str = ""
-    y: str = ""
-    diagonal: bool = False
-    times: bool = False
-
-
-class Matrix(msgspec.Struct, frozen=True, kw_only=True, tag="matrix"):
-    """A grid of numbers by two lists of labels, such as a confusion matrix or correlations."""
-
-    title: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    values: tuple[Numbers, ...]
-    row_title: str = ""
-    column_title: str = ""
-
-
-class Points(msgspec.Struct, frozen=True, kw_only=True, tag="points"):
-    """A scatter: for each series (name, x, y); at most a few thousand points, whoever makes it has sampled."""
-
-    title: str
-    series: tuple[tuple[str, Numbers, Numbers], ...]
-    x: str = ""
-    y: str = ""
-    diagonal: bool = False
-
-
-class Side(msgspec.Struct, frozen=True, kw_only=True, tag="side"):
-    """Blocks beside each other where there is room."""
-
-    blocks: tuple["Block", ...]
-
-
-Block = Text | Figures | Grid | Histogram | Bars | Lines | Matrix | Points | Side
+Block = Text | Figures | Grid | Histogram | Bars

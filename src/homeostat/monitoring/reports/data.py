@@ -25,40 +25,6 @@ TEXT_SHARE = 0.5
 """A column of strings with more distinct values than this share of its rows is a text."""
 
 
-class BinaryClassification(msgspec.Struct, frozen=True, kw_only=True):
-    """Which columns hold a two-class model's truth and answers."""
-
-    target: str = "target"
-    prediction_labels: str | None = None
-    prediction_probas: str | None = None
-    pos_label: Any = 1
-
-
-class MulticlassClassification(msgspec.Struct, frozen=True, kw_only=True):
-    """Which columns hold a many-class model's truth and answers; probabilities have one column a class, by its name."""
-
-    target: str = "target"
-    prediction_labels: str | None = None
-    prediction_probas: tuple[str, ...] | None = None
-
-
-class Regression(msgspec.Struct, frozen=True, kw_only=True):
-    """Which columns hold a regression's truth and answers."""
-
-    target: str = "target"
-    prediction: str = "prediction"
-
-
-class Ranking(msgspec.Struct, frozen=True, kw_only=True):
-    """Which columns hold users, items, the score or rank given to an item, and whether it was relevant."""
-
-    user_id: str = "user_id"
-    item_id: str = "item_id"
-    target: str = "target"
-    prediction: str = "prediction"
-    prediction_is_rank: bool = False
-
-
 class DataDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """What the columns are, where it is not to be found out from their types and values."""
 
@@ -70,9 +36,8 @@ class DataDefinition(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: str | None = None
     target: str | None = None
     prediction: str | None = None
-    classification: tuple[BinaryClassification | MulticlassClassification, ...] | None = None
-    regression: tuple[Regression, ...] | None = None
-    ranking: tuple[Ranking, ...] | None = None
+    task: str | None = None
+    """'regression' or 'classification', where the target's values do not show it."""
     embeddings: dict[str, tuple[str, ...]] | None = None
     """Names of embeddings, and the columns that each consists of."""
 

@@ -144,8 +144,8 @@ def _feature_kind(reference: Frame, name: str, declared: Mapping[str, str]) -> s
 
 def _task(reference: Frame, definition: DataDefinition, target: str) -> str | None:
     """'regression' or 'classification', as told, or as the target has it; None where there is none."""
-    if definition.regression or definition.classification:
-        return "regression" if definition.regression else "classification"
+    if definition.task in {"regression", "classification"}:
+        return definition.task
     if target not in reference.columns:
         return None
     is_number = reference.dtype(target).is_numeric()

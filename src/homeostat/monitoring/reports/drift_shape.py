@@ -114,14 +114,15 @@ def _shares(ordered: Floats, edges: Floats) -> tuple[float, ...]:
 
 def _bars(pair: Pair) -> Bars:
     labels, *sides = pair.table
-    names = [str(label)[:80] for label in labels.head(BARS)]
-    if len(labels) > BARS:
-        names.append(f"{len(labels) - BARS} others")
-    series = []
+    series, rest = [], []
     for name, counts in zip(("reference", "current"), sides, strict=True):
-        shown = counts[:BARS] if len(labels) <= BARS else np.append(counts[:BARS], counts[BARS:].sum())
-        series.append((name, tuple(np.round(shown / max(int(counts.sum()), 1), 5).tolist())))
-    return Bars(title=pair.name, labels=tuple(names), series=tuple(series))
+        rows = max(int(counts.sum()), 1)
+        series.append((name, tuple(np.round(counts[:BARS] / rows, 5).tolist())))
+        rest.append(f"{counts[BARS:].sum() / rows:.1%} of the {name} rows")
+    # Drawn as one bar, what is left would press those that are named against the edge.
+    others = f"{len(labels) - BARS:,} other values: {', '.join(rest)}" if len(labels) > BARS else ""
+    names = tuple(str(label)[:80] for label in labels.head(BARS))
+    return Bars(title=pair.name, labels=names, series=tuple(series), x=others)
 
 
 def _spark(drawn: Histogram | Bars) -> Spark:

@@ -67,6 +67,10 @@ def said(result: ColumnResult) -> str:
     """One column's verdict in a sentence."""
     if result.score is None or result.threshold is None:
         return result.note or "nothing can be said"
+    if (verdict := result.verdict) is not None:
+        p = "below 1e-15" if result.score < 1e-15 else f"{result.score:.3g}"
+        effect = "unknown" if verdict.effect is None else f"{verdict.effect:.3g}"
+        return f"p is {p} (limit {result.threshold:g}), the effect {effect} (from {verdict.floor:g} on it counts)."
     return (
         f"Drift score is {result.score:.2f}. The drift detection method is {result.title}. "
         f"The drift threshold is {result.threshold:.2f}."

@@ -5,15 +5,7 @@ from typing import Any
 
 import msgspec
 
-from homeostat.ground.errors import Invalid
-from homeostat.monitoring.reports.data import (
-    BinaryClassification,
-    DataDefinition,
-    Frame,
-    MulticlassClassification,
-    Regression,
-    as_frame,
-)
+from homeostat.monitoring.reports.data import DataDefinition, Frame, as_frame
 
 
 class ColumnMapping(msgspec.Struct, kw_only=True):
@@ -46,14 +38,7 @@ def definition_of(mapping: Any) -> DataDefinition:
     def names(name: str) -> tuple[str, ...] | None:
         return None if get(name) is None else tuple(get(name))
 
-    target, prediction, task = get("target"), get("prediction"), get("task")
-    classification: tuple[Any, ...] | None = None
-    regression: tuple[Regression, ...] | None = None
-    if task == "regression" and isinstance(prediction, str):
-        regression = (Regression(target=target, prediction=prediction),)
-    elif task == "classification":
-        classification = (_classification(target, prediction, get("pos_label")),)
-    embeddings = get("embeddings")
+    prediction, embeddings = get("prediction"), get("embeddings")
     return DataDefinition(
         numerical_columns=names("numerical_features"),
         categorical_columns=names("categorical_features"),
@@ -61,45 +46,23 @@ def definition_of(mapping: Any) -> DataDefinition:
         datetime_columns=names("datetime_features"),
         id_column=get("id"),
         timestamp=get("datetime"),
-        target=target,
+        target=get("target"),
         prediction=prediction if isinstance(prediction, str) else None,
-        classification=classification,
-        regression=regression,
+        task=get("task"),
         embeddings={name: tuple(columns) for name, columns in embeddings.items()} if embeddings else None,
     )
 
 
-def _classification(target: str, prediction: Any, pos_label: Any) -> Any:
-    if isinstance(prediction, str) or prediction is None:
-        return BinaryClassification(target=target, prediction_labels=prediction, pos_label=pos_label)
-    if len(prediction) == 1:
-        return BinaryClassification(target=target, prediction_probas=prediction[0], pos_label=pos_label)
-    return MulticlassClassification(target=target, prediction_probas=tuple(prediction))
-
-
 class Dataset:
-    """A frame with what its columns are, and columns that descriptors add."""
+    """A frame with what its columns are."""
 
     def __init__(self, frame: Frame) -> None:
         self.homeostat_frame = frame
 
     @classmethod
-    def from_pandas(
-        cls, data: Any, data_definition: DataDefinition | None = None, descriptors: Sequence[Any] = ()
-    ) -> "Dataset":
-        """A dataset of any frame (pandas, Polars, Arrow); `descriptors` add columns computed from texts."""
-        frame = as_frame(data, name="data", definition=data_definition)
-        for descriptor in descriptors:
-            if not hasattr(descriptor, "extend"):
-                raise Invalid(
-                    f"{descriptor!r:.80} is no descriptor",
-                    field="descriptors",
-                    next_step="give instances, such as TextLength('column')",
-                )
-            frame = descriptor.extend(frame)
-        return cls(frame)
-
-    from_any = from_pandas
+    def from_pandas(cls, data: Any, data_definition: DataDefinition | None = None) -> "Dataset":
+        """A dataset of any frame: pandas, Polars, Arrow."""
+        return cls(as_frame(data, name="data", definition=data_definition))
 
     def as_dataframe(self) -> Any:
         """The columns, as pandas where it is installed, else Polars."""

@@ -29,7 +29,8 @@ def page(snapshot: "Snapshot") -> str:
             for one in snapshot.sections
         ],
         "checks": [
-            {"name": check.name, "description": check.description, "status": check.status} for check in snapshot.checks
+            {"about": check.params.get("column", ""), "description": check.description, "status": check.status}
+            for check in snapshot.checks
         ],
     }
     policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"

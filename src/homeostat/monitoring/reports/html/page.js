@@ -51,7 +51,6 @@ const draw = {
     b.figures.forEach(([label, value, note]) => { const f = el("div", "figure"); f.append(el("span", "", label), el("b", "", num(value))); if (note) f.append(el("span", "", note)); box.append(f); });
     return box;
   },
-  side(b) { const box = el("div", "side"); b.blocks.forEach((x) => box.append(block(x))); return box; },
   histogram(b) {
     const names = b.series.map((s) => s[0]), box = frame(b.title, names), W = 620, H = 210, L = 44, B = 26, T = 8;
     const n = b.edges.length - 1, top = Math.max(1e-9, ...b.series.flatMap((s) => s[1])) * 1.06, g = canvas(W, H, b.title);
@@ -83,45 +82,6 @@ const draw = {
       const hit = svg("rect", { x: 0, y: i * row, width: W, height: row, class: "hit" }); hover(hit, text); g.append(hit);
     });
     box.append(g); if (b.x) box.append(el("div", "key", b.x)); return box;
-  },
-  lines(b) {
-    const names = b.lines.map((l) => l.name), box = frame(b.title, names), W = 620, H = 240, L = 52, B = 30, T = 8;
-    const xs = b.lines.flatMap((l) => l.x).filter((v) => v !== null), ys = b.lines.flatMap((l) => [...l.y, ...l.low, ...l.high]).filter((v) => v !== null);
-    if (!xs.length) return box;
-    let x0 = Math.min(...xs), x1 = Math.max(...xs), y0 = Math.min(...ys), y1 = Math.max(...ys);
-    if (b.diagonal) { x0 = Math.min(x0, y0); y0 = x0; x1 = Math.max(x1, y1); y1 = x1; }
-    if (x0 === x1) { x0 -= 0.5; x1 += 0.5; } if (y0 === y1) { y0 -= 0.5; y1 += 0.5; }
-    const g = canvas(W, H, b.title), x = (v) => L + ((v - x0) / (x1 - x0)) * (W - L - 10), y = (v) => T + (1 - (v - y0) / (y1 - y0)) * (H - T - B);
-    ticks(y0, y1, 4).forEach((t) => g.append(svg("line", { x1: L, x2: W - 10, y1: y(t), y2: y(t), class: "grid" }), svg("text", { x: L - 6, y: y(t) + 4, "text-anchor": "end" }, num(t))));
-    ticks(x0, x1, 5).forEach((t) => g.append(svg("text", { x: x(t), y: H - 12, "text-anchor": "middle" }, b.times ? new Date(1000 * t).toISOString().slice(0, 10) : num(t))));
-    if (b.diagonal) g.append(svg("line", { x1: x(x0), y1: y(y0), x2: x(x1), y2: y(y1), class: "grid", "stroke-dasharray": "4 4" }));
-    b.lines.forEach((l, k) => {
-      const c = colour(k, names.length);
-      if (l.low.length) g.append(svg("path", { d: "M" + l.x.map((v, i) => `${x(v)} ${y(l.high[i])}`).join("L") + "L" + l.x.map((v, i) => `${x(v)} ${y(l.low[i])}`).reverse().join("L") + "Z", fill: c, "fill-opacity": 0.15 }));
-      let d = "", up = true; l.x.forEach((v, i) => { if (v === null || l.y[i] === null) { up = true; return; } d += (up ? "M" : "L") + `${x(v)} ${y(l.y[i])}`; up = false; });
-      g.append(svg("path", { d, fill: "none", stroke: c, "stroke-width": 1.8 }));
-      if (l.x.length <= 400) l.x.forEach((v, i) => { if (l.y[i] === null) return; const p = svg("circle", { cx: x(v), cy: y(l.y[i]), r: 6, class: "hit" }); hover(p, `${l.name}\n${b.x || "x"}: ${b.times ? new Date(1000 * v).toISOString().slice(0, 16).replace("T", " ") : num(v)}\n${b.y || "y"}: ${num(l.y[i])}`); g.append(p); });
-    });
-    box.append(g); if (b.x || b.y) box.append(el("div", "key", [b.y, b.x].filter(Boolean).join(" by "))); return box;
-  },
-  points(b) {
-    const lines = b.series.map(([name]) => name), box = frame(b.title, lines), W = 620, H = 260, L = 52, B = 30, T = 8;
-    const xs = b.series.flatMap((s) => s[1]), ys = b.series.flatMap((s) => s[2]); if (!xs.length) return box;
-    let x0 = Math.min(...xs), x1 = Math.max(...xs) || 1, y0 = Math.min(...ys), y1 = Math.max(...ys) || 1;
-    if (b.diagonal) { x0 = y0 = Math.min(x0, y0); x1 = y1 = Math.max(x1, y1); } if (x0 === x1) x1 = x0 + 1; if (y0 === y1) y1 = y0 + 1;
-    const g = canvas(W, H, b.title), x = (v) => L + ((v - x0) / (x1 - x0)) * (W - L - 10), y = (v) => T + (1 - (v - y0) / (y1 - y0)) * (H - T - B);
-    ticks(y0, y1, 4).forEach((t) => g.append(svg("line", { x1: L, x2: W - 10, y1: y(t), y2: y(t), class: "grid" }), svg("text", { x: L - 6, y: y(t) + 4, "text-anchor": "end" }, num(t))));
-    ticks(x0, x1, 5).forEach((t) => g.append(svg("text", { x: x(t), y: H - 12, "text-anchor": "middle" }, num(t))));
-    if (b.diagonal) g.append(svg("line", { x1: x(x0), y1: y(y0), x2: x(x1), y2: y(y1), class: "grid", "stroke-dasharray": "4 4" }));
-    b.series.forEach(([name, px, py], k) => { let d = ""; px.forEach((v, i) => { d += `M${x(v).toFixed(1)} ${y(py[i]).toFixed(1)}h0`; }); g.append(svg("path", { d, stroke: colour(k, lines.length), "stroke-width": 3.2, "stroke-linecap": "round", "stroke-opacity": 0.45 })); });
-    box.append(g); if (b.x || b.y) box.append(el("div", "key", [b.y, b.x].filter(Boolean).join(" by "))); return box;
-  },
-  matrix(b) {
-    const box = frame(b.title), wrap = el("div", "scroll"), table = el("table"), head = el("tr"), all = b.values.flat().filter((v) => v !== null), top = Math.max(...all.map(Math.abs), 1e-12);
-    head.append(el("th", "", [b.row_title, b.column_title].filter(Boolean).join(" \\ "))); b.columns.forEach((c) => head.append(el("th", "n", c))); const thead = el("thead"); thead.append(head); table.append(thead);
-    const body = el("tbody");
-    b.rows.forEach((name, i) => { const tr = el("tr"); tr.append(el("td", "", name)); b.values[i].forEach((v) => { const td = el("td", "n", num(v)); if (v !== null) td.style.background = `color-mix(in srgb, ${v < 0 ? "var(--bad)" : "var(--cur)"} ${Math.round(45 * Math.abs(v) / top)}%, transparent)`; tr.append(td); }); body.append(tr); });
-    table.append(body); wrap.append(table); box.append(wrap); return box;
   },
   grid(b) {
     const box = el("div"), bar = el("div", "bar"), wrap = el("div", "scroll"), table = el("table"), head = el("tr"), body = el("tbody"), flagged = new Set(b.flagged);
@@ -171,7 +131,7 @@ if (data.sections.length > 1) { const nav = el("nav"); data.sections.forEach((s,
 if (data.checks.length) {
   const passed = data.checks.filter((c) => c.status === "SUCCESS").length, h = el("h2", "", "Checks"); root.append(h, el("p", "about", `${passed} of ${data.checks.length} passed`));
   const box = el("div", "scroll"), table = el("table"), body = el("tbody");
-  [...data.checks].sort((a, c) => (a.status === "SUCCESS") - (c.status === "SUCCESS")).forEach((c) => { const tr = el("tr"), td = el("td", "status"); td.append(el("span", "badge s-" + c.status, c.status.toLowerCase())); const what = el("td", "", c.description || c.name); what.style.whiteSpace = "normal"; tr.append(td, what); body.append(tr); });
+  [...data.checks].sort((a, c) => (a.status === "SUCCESS") - (c.status === "SUCCESS")).forEach((c) => { const tr = el("tr"), td = el("td", "status"); td.append(el("span", "badge s-" + c.status, c.status.toLowerCase())); const what = el("td", "", c.description), about = el("td", "", c.about); what.style.whiteSpace = "normal"; tr.append(td, about, what); body.append(tr); });
   table.append(body); box.append(table); root.append(box);
 }
 data.sections.forEach((s, i) => {
